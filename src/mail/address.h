@@ -30,6 +30,9 @@ bool address_is_null(const struct address *a);
 bool address_is_postmaster(const struct address *a); /* local part "postmaster" in any case; the domain is not looked at */
 bool address_is_literal(const struct address *a);    /* domain in brackets */
 bool address_is_ascii(const struct address *a);
+bool address_has_empty_local(const struct address *a); /* ""@domain */
+/* Is it an address by its grammar, UTF-8 allowed? For what comes out of a packed record; only the lengths are laxer than address_parse. */
+bool address_is_valid(const struct address *a);
 bool address_equals(const struct address *a, const struct address *b); /* by key */
 
 void address_append(struct buffer *b, const struct address *a); /* local@domain, as it was written; nothing for the null sender */

@@ -43,4 +43,8 @@ struct envelope {
 bool envelope_pack(struct buffer *b, const struct envelope *e); /* false: the buffer is full */
 must_check bool envelope_unpack(struct text packed, struct arena *arena, struct envelope *ret_envelope);
 
+/* One recipient, packed as in an envelope: for the messages that carry more recipients than one envelope holds. */
+bool envelope_pack_recipient(struct buffer *b, const struct envelope_recipient *r); /* false: the buffer is full */
+must_check bool envelope_take_recipient(struct text *rest, struct envelope_recipient *ret_recipient);
+
 #endif

@@ -4,10 +4,12 @@
 #define MAIL_MAIL_H
 
 #include "mail/address.h"
+#include "mail/base64.h"
 #include "mail/envelope.h"
 #include "mail/facts.h"
 #include "mail/header.h"
 #include "mail/reply.h"
 #include "mail/result.h"
+#include "mail/utf8.h"
 
 #endif

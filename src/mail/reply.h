@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reply: every reply a client can get stands in replies.def: REPLY(name, code, enhanced, explain code, text). The text may hold {0} to {3},
- * filled with a stranger's octets made safe (printable ASCII, or UTF-8 when allowed; at most 200 octets each).
+ * filled with a stranger's octets made safe (printable ASCII, else "?"; at most 200 octets each, and the line keeps to 512).
  * A refusal ends with its explain code in brackets, "[relay-not-permitted]", which `portiere explain CODE` explains. */
 #ifndef MAIL_REPLY_H
 #define MAIL_REPLY_H
