@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-static void numbers_are_whole_and_in_range(void **state unused)
+static void numbers_are_whole_and_in_range(void **state not_used)
 {
     static const struct {
         const char *input;
@@ -26,7 +26,7 @@ static void numbers_are_whole_and_in_range(void **state unused)
     }
 }
 
-static void words_are_taken_from_the_front(void **state unused)
+static void words_are_taken_from_the_front(void **state not_used)
 {
     struct text rest = TEXT("  MAIL\tFROM:<a> x");
     assert_true(text_equals(text_take_word(&rest), TEXT("MAIL")));
@@ -39,7 +39,7 @@ static void words_are_taken_from_the_front(void **state unused)
     assert_true(text_equals(text_take_until(&list, ','), TEXT("b")));
 }
 
-static void a_buffer_never_passes_its_limit(void **state unused)
+static void a_buffer_never_passes_its_limit(void **state not_used)
 {
     struct buffer b = buffer_new(5);
     assert_true(buffer_append(&b, TEXT("abc")));
@@ -52,7 +52,7 @@ static void a_buffer_never_passes_its_limit(void **state unused)
     buffer_done(&b);
 }
 
-static void an_arena_refuses_over_its_limit(void **state unused)
+static void an_arena_refuses_over_its_limit(void **state not_used)
 {
     struct arena a = arena_new(5000);
     assert_non_null(arena_take(&a, 4000));
@@ -67,7 +67,7 @@ static void an_arena_refuses_over_its_limit(void **state unused)
     arena_done(&a);
 }
 
-static void a_map_finds_what_was_put_and_nothing_removed(void **state unused)
+static void a_map_finds_what_was_put_and_nothing_removed(void **state not_used)
 {
     struct map m = map_new(1000, 7);
     static int values[1000];
@@ -94,7 +94,7 @@ static void a_map_finds_what_was_put_and_nothing_removed(void **state unused)
     map_done(&m);
 }
 
-static void dates_are_right_far_from_today(void **state unused)
+static void dates_are_right_far_from_today(void **state not_used)
 {
     static const struct {
         int64_t wall_ms;

@@ -9,13 +9,13 @@
 
 #define must_check __attribute__((warn_unused_result))
 #define released_by(function) __attribute__((cleanup(function)))
-#define unused __attribute__((unused))
+#define not_used __attribute__((unused)) /* not "unused": that word stands in the headers of OpenSSL */
 #define printf_like(which, first) __attribute__((format(printf, which, first)))
 
 /* A result is ignored on purpose; the reason stands beside the call. */
 #define ignored(call)                                                                                                  \
     do {                                                                                                               \
-        __typeof__(call) ignored_result unused = (call);                                                               \
+        __typeof__(call) ignored_result not_used = (call);                                                               \
     } while (0)
 
 /* Aborts when our own code is wrong. Strangers' input and the world's failures are results, not this. */

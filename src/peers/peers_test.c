@@ -5,7 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-static void a_message_comes_back_as_it_was_packed(void **state unused)
+static void a_message_comes_back_as_it_was_packed(void **state not_used)
 {
     struct buffer b released_by(buffer_done) = buffer_new(PEERS_MESSAGE_LIMIT);
     struct arena arena released_by(arena_done) = arena_new(4096);
@@ -28,7 +28,7 @@ static void a_message_comes_back_as_it_was_packed(void **state unused)
     assert_int_equal(peers_unpack(buffer_text(&b), PEERS_FRONT, PEERS_VAULT, 0, &arena, &got), PEERS_TOO_LONG);
 }
 
-static void a_field_over_its_limit_is_not_packed(void **state unused)
+static void a_field_over_its_limit_is_not_packed(void **state not_used)
 {
     struct buffer b released_by(buffer_done) = buffer_new(PEERS_MESSAGE_LIMIT);
     static char long_name[65];
@@ -37,7 +37,7 @@ static void a_field_over_its_limit_is_not_packed(void **state unused)
     assert_int_equal(b.length, 0);
 }
 
-static void every_row_has_a_word_and_a_pair_of_roles(void **state unused)
+static void every_row_has_a_word_and_a_pair_of_roles(void **state not_used)
 {
     for (int type = PEERS_NONE + 1; type < PEERS_TYPES; type++) {
         bool somebody_may = false;

@@ -164,7 +164,7 @@ static bool take_settings(struct role *role, int file, uint64_t generation)
     return true;
 }
 
-void role_settings_release(struct role *role unused, const struct settings *old)
+void role_settings_release(struct role *role not_used, const struct settings *old)
 {
     if (!old)
         return;
@@ -312,7 +312,7 @@ static void dispatch(struct link *link, const struct peers_message *message, str
 
 enum { ONE_TURN = 64 };
 
-static void link_ready(void *context, unsigned ready unused)
+static void link_ready(void *context, unsigned ready not_used)
 {
     static _Thread_local char bytes[CHANNEL_PACKET_LIMIT];
     struct link *link = context;

@@ -19,7 +19,7 @@ static int scratch(void)
     return folder;
 }
 
-static void a_packet_arrives_whole_with_its_descriptors(void **state unused)
+static void a_packet_arrives_whole_with_its_descriptors(void **state not_used)
 {
     static char bytes[CHANNEL_PACKET_LIMIT];
     static char big[150000] = {1, 2, 3};
@@ -39,7 +39,7 @@ static void a_packet_arrives_whole_with_its_descriptors(void **state unused)
     file_close(&ends[1]);
 }
 
-static void a_link_is_not_followed(void **state unused)
+static void a_link_is_not_followed(void **state not_used)
 {
     int folder = scratch();
     int file = -1;
@@ -50,7 +50,7 @@ static void a_link_is_not_followed(void **state unused)
     file_close(&folder);
 }
 
-static void a_replaced_file_is_the_new_one_whole(void **state unused)
+static void a_replaced_file_is_the_new_one_whole(void **state not_used)
 {
     int folder = scratch();
     assert_int_equal(file_replace(folder, TEXT("f"), TEXT("one"), 0600), 0);
@@ -71,7 +71,7 @@ static void a_replaced_file_is_the_new_one_whole(void **state unused)
     file_close(&folder);
 }
 
-static void sealed_memory_can_be_read_and_not_changed(void **state unused)
+static void sealed_memory_can_be_read_and_not_changed(void **state not_used)
 {
     int file = -1;
     void *address = NULL;
@@ -111,12 +111,12 @@ static void tick_b(void *context)
     if (t->count == 1)
         loop_timer_set(t->timers[1], 0);
 }
-static void never(void *context unused)
+static void never(void *context not_used)
 {
     fail();
 }
 
-static void timers_run_in_the_order_of_their_deadlines(void **state unused)
+static void timers_run_in_the_order_of_their_deadlines(void **state not_used)
 {
     struct ticks t = {.loop = loop_new()};
     t.timers[0] = loop_timer_new(t.loop, tick_a, &t);
@@ -133,7 +133,7 @@ static void timers_run_in_the_order_of_their_deadlines(void **state unused)
     loop_free(&t.loop);
 }
 
-static void the_ring_turns_and_a_full_one_waits(void **state unused)
+static void the_ring_turns_and_a_full_one_waits(void **state not_used)
 {
     struct window *w = aligned_alloc(4096, sizeof *w);
     assert_non_null(w);
@@ -151,7 +151,7 @@ static void the_ring_turns_and_a_full_one_waits(void **state unused)
 }
 
 /* In a child, since there is no way back. */
-static void a_sandboxed_process_is_denied_everything_not_granted(void **state unused)
+static void a_sandboxed_process_is_denied_everything_not_granted(void **state not_used)
 {
     int folder = scratch();
     pid_t child = fork();
@@ -179,7 +179,7 @@ static void a_sandboxed_process_is_denied_everything_not_granted(void **state un
     file_close(&folder);
 }
 
-static void two_sockets_talk_and_tell_their_names(void **state unused)
+static void two_sockets_talk_and_tell_their_names(void **state not_used)
 {
     int listener = -1, client = -1, served = -1;
     struct socket_name name, peer;
