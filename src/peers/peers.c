@@ -46,6 +46,7 @@ enum { TEXTS_ENTRY_LIMIT = 4096 };
 #define VERIFIER PEERS_VERIFIER
 #define LEDGER PEERS_LEDGER
 #define ANYBODY PEERS_ANYBODY
+#define COMMAND PEERS_COMMAND
 static const struct row rows[] = {
     [PEERS_NONE] = {.word = TEXT_INIT("none")},
 #define MESSAGE(name, from, to, files)                                                                                 \
@@ -249,6 +250,7 @@ static const struct {
     {.role = PEERS_QUEUE, .word = TEXT_INIT("queue")},           {.role = PEERS_MAILBOX, .word = TEXT_INIT("mailbox")},
     {.role = PEERS_VAULT, .word = TEXT_INIT("vault")},           {.role = PEERS_VERIFIER, .word = TEXT_INIT("verifier")},
     {.role = PEERS_LEDGER, .word = TEXT_INIT("ledger")},
+    {.role = PEERS_COMMAND, .word = TEXT_INIT("command")},
 };
 
 struct text peers_role_word(enum peers_role role)

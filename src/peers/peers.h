@@ -22,7 +22,8 @@ enum peers_role {
     PEERS_VAULT = 1 << 8,
     PEERS_VERIFIER = 1 << 9,
     PEERS_LEDGER = 1 << 10,
-    PEERS_ANYBODY = (1 << 11) - 1,
+    PEERS_ANYBODY = (1 << 11) - 1, /* every role of ours */
+    PEERS_COMMAND = 1 << 11,       /* somebody at the control socket: no role of ours, and trusted as little as the socket's mode says */
 };
 
 struct texts {

@@ -47,8 +47,15 @@ static void every_row_has_a_word_and_a_pair_of_roles(void **state not_used)
         assert_true(somebody_may);
         assert_true(peers_type_word((enum peers_type)type).length > 1);
     }
-    for (int role = 1; role < PEERS_ANYBODY; role <<= 1)
+    for (int role = 1; role <= PEERS_COMMAND; role <<= 1)
         assert_int_equal(peers_role_of_word(peers_role_word((enum peers_role)role)), role);
+}
+
+static void who_stands_at_the_control_socket_may_only_ask_commands(void **state not_used)
+{
+    for (int type = PEERS_NONE + 1; type < PEERS_TYPES; type++)
+        for (int to = 1; to < PEERS_ANYBODY; to <<= 1)
+            assert_int_equal(peers_may((enum peers_type)type, PEERS_COMMAND, (enum peers_role)to), type == PEERS_command_ask);
 }
 
 int main(void)
@@ -56,6 +63,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_comes_back_as_it_was_packed),
         cmocka_unit_test(a_field_over_its_limit_is_not_packed),
+        cmocka_unit_test(who_stands_at_the_control_socket_may_only_ask_commands),
         cmocka_unit_test(every_row_has_a_word_and_a_pair_of_roles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
