@@ -153,6 +153,11 @@ int file_sync_data(int file)
     return fdatasync(file) < 0 ? errno : 0;
 }
 
+int folder_sync_system(int folder)
+{
+    return syncfs(folder) < 0 ? errno : 0;
+}
+
 int file_resize(int file, uint64_t size)
 {
     return ftruncate(file, (off_t)size) < 0 ? errno : 0;
@@ -204,6 +209,24 @@ int file_rename(int from_folder, struct text from, int to_folder, struct text to
     if (result)
         return result;
     return renameat(from_folder, old.string, to_folder, new.string) < 0 ? errno : 0;
+}
+
+int file_rename_new(int from_folder, struct text from, int to_folder, struct text to)
+{
+    struct terminated old, new;
+    int result = terminate(from, &old);
+    if (!result)
+        result = terminate(to, &new);
+    if (result)
+        return result;
+    if (renameat2(from_folder, old.string, to_folder, new.string, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return errno;
+    /* a file system without it: the link is the moment that counts */
+    if (linkat(from_folder, old.string, to_folder, new.string, 0) < 0)
+        return errno;
+    return unlinkat(from_folder, old.string, 0) < 0 ? errno : 0;
 }
 
 int file_link(int from_folder, struct text from, int to_folder, struct text to)

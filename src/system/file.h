@@ -36,10 +36,14 @@ must_check int file_read_at(int file, void *bytes, size_t count, uint64_t at, si
 must_check int file_read_whole(int folder, struct text name, struct buffer *b);
 must_check int file_sync(int file);      /* fsync */
 must_check int file_sync_data(int file); /* fdatasync */
+/* syncfs: all that was written to the file system that holds the folder; one journal commit for many files. */
+must_check int folder_sync_system(int folder);
 must_check int file_resize(int file, uint64_t size);
 must_check int file_facts(int file, struct file_facts *ret_facts);
 must_check int file_facts_of(int folder, struct text name, struct file_facts *ret_facts); /* the link itself, if it is one */
 must_check int file_rename(int from_folder, struct text from, int to_folder, struct text to);
+/* The same, but EEXIST when to is there already: it is never replaced. */
+must_check int file_rename_new(int from_folder, struct text from, int to_folder, struct text to);
 must_check int file_link(int from_folder, struct text from, int to_folder, struct text to); /* EEXIST when to is there */
 must_check int file_remove(int folder, struct text name);
 must_check int folder_remove(int folder, struct text name);

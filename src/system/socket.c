@@ -131,18 +131,28 @@ int socket_listen_unix(struct text path, unsigned mode, int backlog, int *ret_so
     return 0;
 }
 
-int socket_connect_unix(struct text path, int *ret_socket)
+static int connect_unix(struct text path, int type, int *ret_socket)
 {
     union any_address a;
     int result = unix_address(path, &a);
     if (result)
         return result;
-    int made released_by(file_close) = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int made released_by(file_close) = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (made < 0 || connect(made, &a.any, sizeof a.local) < 0)
         return errno;
     *ret_socket = made;
     made = -1;
     return 0;
+}
+
+int socket_connect_unix(struct text path, int *ret_socket)
+{
+    return connect_unix(path, SOCK_SEQPACKET, ret_socket);
+}
+
+int socket_connect_unix_datagram(struct text path, int *ret_socket)
+{
+    return connect_unix(path, SOCK_DGRAM, ret_socket);
 }
 
 int socket_accept(int listener, struct socket_name *ret_peer, int *ret_socket)

@@ -18,6 +18,7 @@ struct text socket_name_address(const struct socket_name *name);
 must_check int socket_listen(struct text address, unsigned port, int backlog, int *ret_socket);
 must_check int socket_listen_unix(struct text path, unsigned mode, int backlog, int *ret_socket);
 must_check int socket_connect_unix(struct text path, int *ret_socket); /* SEQPACKET */
+must_check int socket_connect_unix_datagram(struct text path, int *ret_socket);
 /* Another connection waiting: EAGAIN when there is none. Non-blocking, TCP_NODELAY. */
 must_check int socket_accept(int listener, struct socket_name *ret_peer, int *ret_socket);
 /* Connects within deadline_ms (ETIMEDOUT after); from is our address or empty. The socket is non-blocking. */

@@ -50,6 +50,21 @@ static void a_link_is_not_followed(void **state not_used)
     file_close(&folder);
 }
 
+static void a_new_name_never_replaces_a_file(void **state not_used)
+{
+    int folder = scratch();
+    assert_int_equal(file_replace(folder, TEXT("old"), TEXT("old"), 0600), 0);
+    assert_int_equal(file_replace(folder, TEXT("there"), TEXT("there"), 0600), 0);
+    assert_int_equal(file_rename_new(folder, TEXT("old"), folder, TEXT("there")), EEXIST);
+    assert_int_equal(file_rename_new(folder, TEXT("old"), folder, TEXT("free")), 0);
+    struct buffer b released_by(buffer_done) = buffer_new(16);
+    assert_int_equal(file_read_whole(folder, TEXT("there"), &b), 0);
+    assert_true(text_equals(buffer_text(&b), TEXT("there")));
+    assert_int_equal(file_read_whole(folder, TEXT("old"), &b), ENOENT);
+    assert_int_equal(folder_sync_system(folder), 0);
+    file_close(&folder);
+}
+
 static void a_replaced_file_is_the_new_one_whole(void **state not_used)
 {
     int folder = scratch();
@@ -209,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_packet_arrives_whole_with_its_descriptors),
         cmocka_unit_test(a_link_is_not_followed),
+        cmocka_unit_test(a_new_name_never_replaces_a_file),
         cmocka_unit_test(a_replaced_file_is_the_new_one_whole),
         cmocka_unit_test(sealed_memory_can_be_read_and_not_changed),
         cmocka_unit_test(timers_run_in_the_order_of_their_deadlines),
