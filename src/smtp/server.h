@@ -123,16 +123,16 @@ struct smtp_server {
     uint16_t bad_commands;
     uint16_t idle_commands;
     uint16_t resets;       /* RSETs since the last message that was taken */
-    uint16_t chunk_reply;  /* enum reply: the chunk is eaten and refused so */
+    uint16_t owed_reply;   /* enum reply: refuses the line or the chunk, once it has been read to its end */
     uint8_t state;         /* enum smtp_server_state */
     uint8_t question;      /* enum smtp_effect that waits for its answer, or SMTP_NEED_INPUT */
     uint8_t verb;          /* enum smtp_verb of the command at work */
+    uint8_t mechanism;     /* of the log-in at work: its place among options->mechanisms */
     bool has_said_hello;
     bool is_extended;      /* EHLO */
     bool is_encrypted;
     bool is_logged_in;
     bool is_chunk_last;
-    bool is_line_answered; /* the rest of a bad line is skipped, the reply is out */
     bool has_login_begun;  /* the driver was asked for a step of this log-in */
     bool has_initial_response; /* AUTH LOGIN name: scratch holds it until the first challenge came */
     bool must_drop;        /* SMTP_DROP comes next */
