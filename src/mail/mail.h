@@ -8,6 +8,7 @@
 #include "mail/envelope.h"
 #include "mail/facts.h"
 #include "mail/header.h"
+#include "mail/queue_id.h"
 #include "mail/reply.h"
 #include "mail/result.h"
 #include "mail/utf8.h"
