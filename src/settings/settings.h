@@ -158,6 +158,7 @@ struct settings_spec {
     enum settings_form form;
     const struct text *words; /* CHOICE */
     size_t word_count;
+    unsigned refused_kinds; /* BYPASSES: bits 1 << kind that can't be known yet where the feature decides */
     struct text label_en, label_it; /* label_it: the guide's, exactly, where it has one */
     struct text tab_en, tab_it;
     struct text help_en, help_it;
@@ -191,10 +192,11 @@ struct settings_problems {
 
 /* --- the table ------------------------------------------------------------------------------------------------------------- */
 const struct settings_spec *settings_spec(enum settings_key key);
+enum settings_key settings_key_of(const struct settings_spec *spec);
 bool settings_is_table(const struct settings_spec *spec);
 unsigned settings_place(const struct settings_spec *spec); /* in its tab, from 1 */
 bool settings_may_read(const struct settings_spec *spec, enum settings_reader reader);
-/* By key ("service.thread_cache"), by its name alone when only one section has it ("thread_cache"), or by alias; any case. */
+/* By key ("service.thread_cache"), by its name alone when one section or [service] has it ("thread_cache"), or by alias; any case. */
 const struct settings_spec *settings_find(struct text name);
 bool settings_name_is_alias(const struct settings_spec *spec, struct text name);
 /* The key nearest in spelling, or NULL when nothing is near. */
