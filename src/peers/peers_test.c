@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peers/peers.h"
+#include "settings/settings.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -58,6 +59,24 @@ static void who_stands_at_the_control_socket_may_only_ask_commands(void **state 
             assert_int_equal(peers_may((enum peers_type)type, PEERS_COMMAND, (enum peers_role)to), type == PEERS_command_ask);
 }
 
+/* settings may not include peers, and names the same bits itself */
+static void the_readers_of_settings_are_the_roles(void **state not_used)
+{
+    static const struct {
+        enum settings_reader reader;
+        enum peers_role role;
+    } rows[] = {
+        {SETTINGS_READER_SUPERVISOR, PEERS_SUPERVISOR}, {SETTINGS_READER_FRONT, PEERS_FRONT},
+        {SETTINGS_READER_RELAY, PEERS_RELAY},           {SETTINGS_READER_RESOLVER, PEERS_RESOLVER},
+        {SETTINGS_READER_CONTROL, PEERS_CONTROL},       {SETTINGS_READER_CONSOLE, PEERS_CONSOLE},
+        {SETTINGS_READER_QUEUE, PEERS_QUEUE},           {SETTINGS_READER_MAILBOX, PEERS_MAILBOX},
+        {SETTINGS_READER_VAULT, PEERS_VAULT},           {SETTINGS_READER_VERIFIER, PEERS_VERIFIER},
+        {SETTINGS_READER_LEDGER, PEERS_LEDGER},         {SETTINGS_READER_ALL, PEERS_ANYBODY},
+    };
+    for (size_t i = 0; i < length_of(rows); i++)
+        assert_int_equal((int)rows[i].reader, (int)rows[i].role);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -65,6 +84,7 @@ int main(void)
         cmocka_unit_test(a_field_over_its_limit_is_not_packed),
         cmocka_unit_test(who_stands_at_the_control_socket_may_only_ask_commands),
         cmocka_unit_test(every_row_has_a_word_and_a_pair_of_roles),
+        cmocka_unit_test(the_readers_of_settings_are_the_roles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
