@@ -221,6 +221,51 @@ static void every_setting_named_exists(void **state not_used)
         assert_true(text_is_empty(policy_input_row(input)->key) || settings_know(policy_input_row(input)->key));
 }
 
+static struct policy_settings settings_of(struct arena *arena, const char *file)
+{
+    const struct settings_machine machine = {.fqdn = TEXT("mail.casa.test"), .first_domain = TEXT("casa.test")};
+    struct settings_problems problems = {.arena = arena};
+    const struct settings *s = NULL;
+    assert_true(settings_parse(arena, text_of_terminated(file), &machine, &problems, &s));
+    return policy_settings_of(s);
+}
+
+static void an_empty_file_gives_the_settings_that_the_proof_calls_the_guides(void **state not_used)
+{
+    struct arena arena released_by(arena_done) = arena_new(1 << 22);
+    const struct policy_settings found = settings_of(&arena, "");
+    const struct policy_facts none = {0};
+    for (enum policy_input input = 1; input < POLICY_INPUTS; input++)
+        if (policy_input_row(input)->is_setting)
+            assert_int_equal(policy_input_get(&none, &found, input), policy_input_get(&none, &guide, input));
+}
+
+static void each_setting_reaches_the_verdict(void **state not_used)
+{
+    static const struct {
+        const char *file;
+        enum policy_input input;
+        unsigned value;
+    } rows[] = {
+        {"[security]\nrequire_helo = no\n", POLICY_SETTING_REQUIRE_HELO, false},
+        {"[security]\nreject_unauthorised_local_sender = no\n", POLICY_SETTING_LOCAL_SENDER, false},
+        {"[security]\nreject_auth_sender_mismatch = no\n", POLICY_SETTING_AUTH_SENDER, false},
+        {"[security]\nreject_auth_header_mismatch = no\n", POLICY_SETTING_AUTH_HEADER, false},
+        {"[security]\nrelay_only_local_sender = no\n", POLICY_SETTING_RELAY_LOCAL, false},
+        {"[security]\nunauthorised_local_header = refuse\n", POLICY_SETTING_LOCAL_HEADER, SETTINGS_LOCAL_HEADER_REFUSE},
+        {"[delivery]\nfull_mailbox_permanent = yes\n", POLICY_SETTING_FULL_PERMANENT, true},
+    };
+    const struct policy_facts none = {0};
+    for (size_t i = 0; i < length_of(rows); i++) {
+        struct arena arena released_by(arena_done) = arena_new(1 << 22);
+        const struct policy_settings found = settings_of(&arena, rows[i].file);
+        for (enum policy_input input = 1; input < POLICY_INPUTS; input++)
+            if (policy_input_row(input)->is_setting)
+                assert_int_equal(policy_input_get(&none, &found, input),
+                                 input == rows[i].input ? rows[i].value : policy_input_get(&none, &guide, input));
+    }
+}
+
 /* --- explain --------------------------------------------------------------------------------------------------------------------- */
 
 static struct policy_question question_of(const char *inputs)
@@ -349,6 +394,8 @@ int main(void)
         cmocka_unit_test(a_foreign_sender_to_us_asks_neither_trust_nor_pop),
         cmocka_unit_test(rows_stand_in_the_order_of_their_enum_and_are_complete),
         cmocka_unit_test(every_setting_named_exists),
+        cmocka_unit_test(an_empty_file_gives_the_settings_that_the_proof_calls_the_guides),
+        cmocka_unit_test(each_setting_reaches_the_verdict),
         cmocka_unit_test(a_refusal_is_explained_with_reply_rule_and_remedies),
         cmocka_unit_test(what_is_needed_is_explained_with_where_each_answer_leads),
         cmocka_unit_test(pairs_are_named_once_for_each_topic_and_once_for_each_entry_of_a_list),
