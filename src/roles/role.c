@@ -48,7 +48,7 @@ bool peer_send(int channel, enum peers_type type, const void *fields, const stru
 
 bool link_send(struct link *link, enum peers_type type, const void *fields, const struct channel_descriptors *files)
 {
-    if (!link || link->channel < 0)
+    if (!link || !atomic_load_explicit(&link->is_open, memory_order_acquire))
         return false;
     must(peers_may(type, link->role->program->self, link->remote));
     return peer_send(link->channel, type, fields, files);
@@ -175,19 +175,33 @@ void role_settings_release(struct role *role not_used, const struct settings *ol
 
 static void link_ready(void *context, unsigned ready);
 
+static void link_watch(struct link *link)
+{
+    if (link->role->loop && atomic_load(&link->is_open))
+        link->watch = loop_watch_new(link->role->loop, link->channel, LOOP_READABLE, link_ready, link);
+}
+
+/* The new channel takes the old one's number: a thread that sends meanwhile sends to one of the two, never to a stranger. */
 static void link_open(struct link *link, int channel)
 {
-    link->channel = channel;
-    if (link->role->loop)
-        link->watch = loop_watch_new(link->role->loop, channel, LOOP_READABLE, link_ready, link);
+    if (link->channel < 0) {
+        link->channel = channel;
+    } else {
+        must(file_replace_descriptor(channel, link->channel) == 0);
+        file_close(&channel);
+    }
+    atomic_store_explicit(&link->is_open, true, memory_order_release);
+    link_watch(link);
 }
 
 static void link_close(struct link *link)
 {
-    bool was_open = link->channel >= 0;
+    bool was_open = atomic_exchange(&link->is_open, false);
     loop_watch_free(&link->watch);
-    file_close(&link->channel);
-    if (was_open && link->role->program->unlinked)
+    if (!was_open)
+        return;
+    socket_end(link->channel);
+    if (link->role->program->unlinked)
         link->role->program->unlinked(link->role, link);
 }
 
@@ -317,7 +331,8 @@ static void link_ready(void *context, unsigned ready not_used)
     static _Thread_local char bytes[CHANNEL_PACKET_LIMIT];
     struct link *link = context;
     int channel = link->channel;
-    for (int i = 0; i < ONE_TURN && link->channel == channel && channel >= 0; i++) {
+    struct loop_watch *watch = link->watch;
+    for (int i = 0; i < ONE_TURN && atomic_load(&link->is_open) && link->watch == watch; i++) {
         struct text packet;
         struct channel_descriptors files;
         enum channel_result received = channel_receive(channel, bytes, 0, &packet, &files);
@@ -394,7 +409,7 @@ int role_main(const struct role_program *program, void *context)
     role->loop = loop_new();
     link_open(&role->supervisor, PROCESS_CHANNEL);
     for (size_t i = 0; i < role->link_count; i++)
-        link_open(&role->links[i], role->links[i].channel);
+        link_watch(&role->links[i]);
     struct peers_ready ready = {.landlock = role->sandbox.landlock, .seccomp = role->sandbox.has_seccomp};
     if (!link_send(&role->supervisor, PEERS_ready, &ready, NULL))
         return 5;

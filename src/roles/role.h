@@ -11,6 +11,8 @@
 #include "settings/settings.h"
 #include "system/system.h"
 
+#include <stdatomic.h>
+
 struct role;
 
 /* A channel to another role. It lives as long as the role; its channel changes when the other one was restarted. */
@@ -18,7 +20,8 @@ struct link {
     struct role *role;
     enum peers_role remote;
     unsigned instance; /* verifiers: which one */
-    int channel;       /* -1: nobody there now */
+    int channel;       /* -1: there never was one. The number stays for the role's life, so that other threads may send over it */
+    _Atomic bool is_open;
     struct loop_watch *watch;
     void *context; /* the role's own */
 };

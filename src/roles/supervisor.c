@@ -197,11 +197,34 @@ static bool child_start(struct supervisor *s, struct child *child)
     return true;
 }
 
+static bool complain(struct text what, struct text where, int error)
+{
+    ignored(fprintf(stderr, "portiere: %.*s %.*s: %.*s\n", TEXT_ARGUMENTS(what), TEXT_ARGUMENTS(where), TEXT_ARGUMENTS(file_error_word(error)))); /* nowhere else to tell */
+    return false;
+}
+
+/* The boot number makes queue ids unique over restarts of the server and of front: it grows by one each time, and is
+ * on disk before it is used. */
+static bool count_boot(struct supervisor *s)
+{
+    struct buffer before released_by(buffer_done) = buffer_new(32), after released_by(buffer_done) = buffer_new(32);
+    uint64_t number = 0;
+    ignored(file_read_whole(s->folders[FOLDER_STATE], TEXT("boot"), &before)); /* absent at the first start */
+    if (!text_number(text_trimmed(buffer_text(&before)), UINT32_MAX, &number))
+        number = (uint64_t)clock_wall_ms() / 1000 & 0x7fffffff; /* lost: start where no earlier one can have been */
+    s->boot = number + 1;
+    ignored(buffer_append_format(&after, "%llu\n", (unsigned long long)s->boot)); /* fits */
+    int result = file_replace(s->folders[FOLDER_STATE], TEXT("boot"), buffer_text(&after), 0644);
+    return result == 0 || complain(TEXT("file"), TEXT("boot"), result);
+}
+
 /* Settings come first: a role may use them for everything after. */
 static void child_introduce(struct supervisor *s, struct child *child)
 {
     hand_over(s, child);
     connect_all(s, child);
+    if (child->role == PEERS_FRONT)
+        ignored(count_boot(s)); /* on a full disk the number counts on in memory */
     struct peers_go go = {.boot = s->boot, .instance = child->instance};
     ignored(supervisor_send(child, PEERS_go, &go, NULL)); /* as above */
 }
@@ -520,12 +543,6 @@ static void look_at_certificates(void *context)
     loop_timer_set(s->certificate_timer, CERTIFICATE_LOOK_MS);
 }
 
-static bool complain(struct text what, struct text where, int error)
-{
-    ignored(fprintf(stderr, "portiere: %.*s %.*s: %.*s\n", TEXT_ARGUMENTS(what), TEXT_ARGUMENTS(where), TEXT_ARGUMENTS(file_error_word(error)))); /* we end */
-    return false;
-}
-
 static bool open_folders(struct supervisor *s, const char *home, const char *state, const char *run)
 {
     static const struct {
@@ -573,20 +590,6 @@ static bool lock(struct supervisor *s)
         return true;
     ignored(fprintf(stderr, "portiere: another server runs on this folder (%.*s/run/lock is held). Stop it with: portiere stop\n", TEXT_ARGUMENTS(s->home))); /* we end */
     return false;
-}
-
-/* The boot number makes queue ids unique over restarts: it grows by one each time, and is on disk before it is used. */
-static bool count_boot(struct supervisor *s)
-{
-    struct buffer before released_by(buffer_done) = buffer_new(32), after released_by(buffer_done) = buffer_new(32);
-    uint64_t number = 0;
-    ignored(file_read_whole(s->folders[FOLDER_STATE], TEXT("boot"), &before)); /* absent at the first start */
-    if (!text_number(text_trimmed(buffer_text(&before)), UINT32_MAX, &number))
-        number = (uint64_t)clock_wall_ms() / 1000 & 0x7fffffff; /* lost: start where no earlier one can have been */
-    s->boot = number + 1;
-    ignored(buffer_append_format(&after, "%llu\n", (unsigned long long)s->boot)); /* fits */
-    int result = file_replace(s->folders[FOLDER_STATE], TEXT("boot"), buffer_text(&after), 0644);
-    return result == 0 || complain(TEXT("file"), TEXT("boot"), result);
 }
 
 static bool prepare(struct supervisor *s, const char *home, const char *state, const char *run)

@@ -44,6 +44,11 @@ int file_close_checked(int *file)
     return result == EINTR ? 0 : result; /* Linux has closed it then */
 }
 
+int file_replace_descriptor(int source, int target)
+{
+    return dup3(source, target, O_CLOEXEC) < 0 ? errno : 0;
+}
+
 int file_open(int folder, struct text name, int flags, unsigned mode, int *ret_file)
 {
     struct terminated path;
@@ -161,6 +166,11 @@ int folder_sync_system(int folder)
 int file_resize(int file, uint64_t size)
 {
     return ftruncate(file, (off_t)size) < 0 ? errno : 0;
+}
+
+int file_set_owner(int file, unsigned user, unsigned group)
+{
+    return fchown(file, user, group) < 0 ? errno : 0;
 }
 
 static struct file_facts facts_of(const struct stat *s)

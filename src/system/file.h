@@ -20,6 +20,8 @@ struct file_facts {
 };
 
 void file_close(int *file); /* released_by(file_close); ignores -1 */
+/* target becomes another descriptor of what source is, close-on-exec; what target was is closed. */
+must_check int file_replace_descriptor(int source, int target);
 /* As file_close, but tells of an error: what was written may not be there. */
 must_check int file_close_checked(int *file);
 
@@ -39,6 +41,7 @@ must_check int file_sync_data(int file); /* fdatasync */
 /* syncfs: all that was written to the file system that holds the folder; one journal commit for many files. */
 must_check int folder_sync_system(int folder);
 must_check int file_resize(int file, uint64_t size);
+must_check int file_set_owner(int file, unsigned user, unsigned group); /* folders too */
 must_check int file_facts(int file, struct file_facts *ret_facts);
 must_check int file_facts_of(int folder, struct text name, struct file_facts *ret_facts); /* the link itself, if it is one */
 must_check int file_rename(int from_folder, struct text from, int to_folder, struct text to);

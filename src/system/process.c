@@ -51,6 +51,36 @@ int process_start(const struct process_start *start, int *ret_process)
     return 0;
 }
 
+enum { ARGUMENTS_LIMIT = 16, ARGUMENT_OCTETS = 16384 };
+
+int process_become(int program, const struct text *arguments, size_t count)
+{
+    char octets[ARGUMENT_OCTETS];
+    char *strings[ARGUMENTS_LIMIT + 1];
+    size_t used = 0;
+    if (count > ARGUMENTS_LIMIT)
+        return E2BIG;
+    for (size_t i = 0; i < count; i++) {
+        if (arguments[i].length >= sizeof octets - used)
+            return E2BIG;
+        strings[i] = octets + used;
+        memcpy(strings[i], arguments[i].bytes, arguments[i].length);
+        used += arguments[i].length;
+        octets[used++] = '\0';
+    }
+    strings[count] = NULL;
+    extern char **environ;
+    fexecve(program, strings, environ);
+    return errno;
+}
+
+void process_wait(int process)
+{
+    int status;
+    while (process > 0 && waitpid(process, &status, 0) < 0 && errno == EINTR)
+        continue;
+}
+
 bool process_reap(int *ret_process, bool *ret_is_clean, struct buffer *why)
 {
     int status;

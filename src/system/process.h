@@ -16,6 +16,10 @@ struct process_start {
 };
 
 must_check int process_start(const struct process_start *start, int *ret_process);
+/* Becomes another program, under the same process id; arguments[0] is its name. Returns only when that failed: errno. */
+must_check int process_become(int program, const struct text *arguments, size_t count);
+/* Waits until a child has ended. */
+void process_wait(int process);
 /* A child that ended: its id and status text ("exit 1", "signal 9"); false when there is none. */
 bool process_reap(int *ret_process, bool *ret_is_clean, struct buffer *why);
 void process_signal(int process, int signal);

@@ -95,7 +95,7 @@ static const struct {
     {0, SCMP_SYS(exit)}, {0, SCMP_SYS(exit_group)}, {0, SCMP_SYS(restart_syscall)}, {0, SCMP_SYS(sched_yield)}, {0, SCMP_SYS(sched_getaffinity)},
     {0, SCMP_SYS(fstat)}, {0, SCMP_SYS(lseek)}, {0, SCMP_SYS(fcntl)}, {0, SCMP_SYS(getrusage)}, {0, SCMP_SYS(sysinfo)}, {0, SCMP_SYS(uname)},
     {0, SCMP_SYS(shutdown)}, {0, SCMP_SYS(getsockopt)}, {0, SCMP_SYS(setsockopt)}, {0, SCMP_SYS(getsockname)}, {0, SCMP_SYS(getpeername)},
-    {0, SCMP_SYS(dup)}, {0, SCMP_SYS(rseq)}, {0, SCMP_SYS(set_robust_list)}, {0, SCMP_SYS(membarrier)}, {0, SCMP_SYS(ioctl)},
+    {0, SCMP_SYS(dup)}, {0, SCMP_SYS(dup2)}, {0, SCMP_SYS(dup3)}, {0, SCMP_SYS(rseq)}, {0, SCMP_SYS(set_robust_list)}, {0, SCMP_SYS(membarrier)}, {0, SCMP_SYS(ioctl)},
     {SANDBOX_THREADS, SCMP_SYS(set_tid_address)}, {SANDBOX_THREADS, SCMP_SYS(sched_getparam)}, {SANDBOX_THREADS, SCMP_SYS(sched_getscheduler)},
     {SANDBOX_ACCEPT, SCMP_SYS(accept4)}, {SANDBOX_ACCEPT, SCMP_SYS(accept)},
     {SANDBOX_CONNECT, SCMP_SYS(connect)}, {SANDBOX_DATAGRAMS, SCMP_SYS(connect)}, {SANDBOX_DATAGRAMS, SCMP_SYS(bind)}, {SANDBOX_CONNECT, SCMP_SYS(bind)},

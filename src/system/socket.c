@@ -269,6 +269,18 @@ void socket_shut(int socket)
     ignored(shutdown(socket, SHUT_WR)); /* the peer may be gone already */
 }
 
+void socket_end(int socket)
+{
+    ignored(shutdown(socket, SHUT_RDWR)); /* the peer may be gone already */
+}
+
+bool socket_is_ended(int socket)
+{
+    char octet;
+    ssize_t got = recv(socket, &octet, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 int socket_peer_user(int socket, unsigned *ret_user, unsigned *ret_group, int *ret_process)
 {
     struct ucred peer;

@@ -31,6 +31,9 @@ must_check int socket_write(int socket, struct text octets, size_t *ret_written)
 /* Waits until readable / writable; false when the time is over. */
 bool socket_wait(int socket, bool for_writing, int deadline_ms);
 void socket_shut(int socket); /* no more from us */
+/* The peer has ended; octets that wait to be read do not hide it only when there are none. Takes nothing. */
+bool socket_is_ended(int socket);
+void socket_end(int socket); /* nothing more in either direction; the descriptor stays */
 /* User and process at the other end of a UNIX socket. */
 must_check int socket_peer_user(int socket, unsigned *ret_user, unsigned *ret_group, int *ret_process);
 

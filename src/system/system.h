@@ -12,6 +12,7 @@
 #include "system/random.h"
 #include "system/sandbox.h"
 #include "system/socket.h"
+#include "system/terminal.h"
 #include "system/thread.h"
 #include "system/window.h"
 

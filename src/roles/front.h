@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* front: the role that talks to visitors. Private to its own files.
+ * Threads: the main thread runs the role's loop (supervisor, answers of vault and resolver); workers wait together on one edge-triggered epoll
+ * set and each takes the next ready session. A session belongs to one worker while it has work (its claim word says so) and to nobody while it
+ * waits for its client or for the queue's commit, so that a slow client holds no thread in any state. A worker that must block in a question to
+ * a keeper first sees to it that another one waits in its place. Slots of sessions are never given back to the allocator: a late event finds
+ * memory of the right type and sees by the generation that its session is gone. */
+#ifndef ROLES_FRONT_H
+#define ROLES_FRONT_H
+
+#include "policy/policy.h"
+#include "roles/role.h"
+#include "smtp/server.h"
+#include "tls/tls.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    FRONT_SLOTS = 1 << 16,       /* sessions at once, at the door or inside */
+    FRONT_SLOT_CHUNK = 256,
+    FRONT_INPUT = 64 * 1024,
+    FRONT_OUTPUT = 64 * 1024,
+    FRONT_BODY = 64 * 1024,      /* octets of a message that a session holds before they go to the queue */
+    FRONT_LANES = 64,            /* workers that have a channel to the queue */
+    FRONT_WORKERS = 512,
+    FRONT_SERVICES = ROLE_LISTENERS,
+    FRONT_ASK_DEADLINE_MS = 30000,
+    FRONT_HOST_KEY = 16,
+};
+
+struct front;
+struct worker;
+
+/* The settings as the sessions of one generation see them. Counted: the last session that began under it frees it. */
+struct front_settings {
+    struct front *front;
+    const struct settings *settings;
+    bool owns_settings; /* the last of those that share settings gives them back */
+    struct policy_settings policy;
+    struct tls_context *tls[FRONT_SERVICES];
+    struct front_service {
+        uint64_t number; /* of the listener */
+        const struct settings_listen *row;
+        struct smtp_server_options options;
+    } services[FRONT_SERVICES];
+    size_t service_count;
+    struct text *banner;
+    _Atomic unsigned holders;
+};
+
+/* Stands in place of a thread: who may touch a session, and which one in this slot. */
+enum claim { CLAIM_IDLE, CLAIM_TAKEN, CLAIM_AGAIN, CLAIM_FREE };
+
+enum session_phase {
+    SESSION_AT_DOOR,
+    SESSION_SHAKES_HANDS, /* TLS */
+    SESSION_TALKS,
+    SESSION_COMMITS, /* its message is with the queue */
+    SESSION_CLOSES,  /* the last octets go out */
+};
+
+struct session {
+    _Atomic uint64_t claim; /* generation << 2 | enum claim */
+    uint32_t slot;
+    int socket;
+    enum session_phase phase;
+    bool is_greeted;  /* it counts in greeted */
+    bool is_privileged; /* submission, or it logged in: the reserve's client */
+    bool has_message; /* a body is under way: id is set */
+    bool is_broken;   /* parts of the message went to a queue that is gone: 451 at its end */
+    bool is_marked;   /* policy: local header, not authorised */
+    uint64_t queue_epoch; /* when its first part went out */
+    struct front_settings *settings;
+    const struct front_service *service;
+    struct tls_connection *tls;
+    struct smtp_server machine;
+    struct network_address address;
+    _Atomic uint64_t deadline_ms;   /* monotonic; when the client must have done something */
+    _Atomic uint64_t idle_since_ms; /* when it last said something */
+    uint64_t began_ms;
+    struct buffer rest;   /* input that is not yet a whole line */
+    struct buffer unsent; /* output that did not go out */
+    struct buffer body;   /* octets of the message that are not with the queue */
+    struct buffer trace;  /* fields that go in front of it */
+    uint64_t id;          /* of the message */
+    uint64_t streamed;    /* octets of it that are with the queue */
+    uint64_t rate_octets, rate_since_ms; /* min_data_rate */
+    uint64_t octets_in, octets_out, messages;
+    struct buffer ticket;
+    uint64_t exchange; /* of the log-in */
+    enum policy_way way;
+    struct session *next; /* at the door */
+};
+
+/* A worker's channel to the queue. */
+struct lane {
+    unsigned number;
+    int channel; /* -1: none; its worker's own */
+    _Atomic bool is_lost; /* the queue is gone: its worker opens it anew */
+    struct window *_Atomic window;
+    uint64_t position; /* of the ring, where the next octets go */
+    uint64_t sequence; /* of the last take */
+    uint64_t counter;  /* of messages, for ids */
+    _Atomic uint64_t sent;   /* takes that were sent: completion goes no further */
+    uint64_t completed;      /* by whoever holds completing */
+    _Atomic unsigned completing; /* enum claim */
+    struct session *_Atomic pending[WINDOW_RESULTS];
+};
+
+/* A question that a worker waits for. */
+struct answer {
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    uint64_t tag; /* 0: none is waited for */
+    bool is_there, is_lost;
+    enum peers_type type;
+    uint64_t number; /* state, generation ... */
+    struct buffer text, second, third;
+};
+
+struct worker {
+    struct front *front;
+    unsigned number;
+    struct lane *lane; /* NULL: more workers than lanes; it borrows none and never takes a message */
+    struct answer answer;
+    uint64_t next_tag;
+    struct map facts; /* address key -> kind + 1 */
+    uint64_t facts_generation, facts_since_ms;
+    char input[FRONT_INPUT];
+    struct buffer output;
+    struct arena words; /* texts of the answers being written */
+};
+
+struct host {
+    unsigned sessions;
+};
+
+struct front {
+    struct role *role;
+    int epoll;
+    int wake;        /* eventfd: the queue has decided */
+    struct session *_Atomic chunks[FRONT_SLOTS / FRONT_SLOT_CHUNK];
+    pthread_mutex_t lock; /* slots, door, hosts, settings, workers: short and never held over a call that waits */
+    uint32_t slot_count;
+    uint32_t *free_slots;
+    uint32_t free_count;
+    struct front_settings *settings;
+    struct session *door_first, *door_last;
+    size_t at_door;
+    struct map hosts;
+    uint64_t accounts_generation_seen;
+    _Atomic uint64_t accounts_generation;
+    struct worker *workers[FRONT_WORKERS];
+    unsigned worker_count;  /* ever made and not ended */
+    unsigned waiting;       /* in epoll_wait */
+    unsigned blocked;       /* in a question */
+    unsigned parked;        /* in the cache */
+    unsigned made, reused;
+    pthread_cond_t unpark;
+    unsigned to_unpark;
+    struct lane lanes[FRONT_LANES];
+    _Atomic unsigned greeted, greeted_peak;
+    _Atomic uint64_t connections, refused_at_door, messages, octets_in, octets_out;
+    _Atomic bool is_stopping;
+    _Atomic uint64_t queue_epoch; /* grows when a queue is lost */
+    bool is_full;           /* listeners are out of the epoll set: too many at the door */
+    struct loop_timer *tick;
+    int kick;        /* eventfd: the main thread wants a worker to look around */
+    _Atomic bool is_tick_due, is_queue_lost;
+    _Atomic uint64_t exchanges;
+    uint64_t stop_at_ms;
+};
+
+/* front_session.c: one session, by the worker that has claimed it */
+void session_begin(struct worker *w, struct session *s);    /* greet it, or shake hands */
+void session_run(struct worker *w, struct session *s);      /* its socket is ready */
+void session_decided(struct worker *w, struct session *s, enum window_result result);
+void session_overdue(struct worker *w, struct session *s, enum reply reply);
+void session_refuse(struct worker *w, struct session *s, enum reply reply); /* at the door: one line and gone */
+
+/* front_door.c */
+bool front_claim(struct session *s, uint64_t generation);
+bool front_release(struct session *s); /* false: something came meanwhile, run it again */
+void front_accept(struct worker *w, size_t listener);
+void front_session_end(struct worker *w, struct session *s);
+void front_look_around(struct worker *w); /* deadlines, data rates, the door; four times a second */
+struct session *front_session_at(struct front *f, uint32_t slot);
+
+/* front_worker.c */
+must_check bool front_worker_watch(struct front *f); /* the epoll set and what wakes it */
+void front_kick(struct front *f);
+bool front_worker_start(struct front *f); /* with f->lock held */
+void front_before_waiting(struct worker *w);
+void front_after_waiting(struct worker *w);
+void front_wait_set_listeners(struct front *f, bool is_on);
+
+/* front_lane.c */
+void lanes_complete(struct worker *w);
+void lanes_lost(struct worker *w); /* the queue is gone: what is pending gets 451 */
+/* envelope: as it is before the text. False: no queue is there. */
+must_check bool message_begin(struct worker *w, struct session *s, const struct envelope *envelope);
+/* A queue that is lost meanwhile is told at the end of the message. */
+must_check bool message_add(struct worker *w, struct session *s, struct text octets);
+/* True: sent; whoever hears of the decision owns the session from then on. */
+must_check bool message_take(struct worker *w, struct session *s, const struct smtp_event *event);
+void message_drop(struct worker *w, struct session *s);
+
+/* front_ask.c: blocking questions with a deadline */
+struct smtp_answer front_ask_sender(struct worker *w, struct session *s, const struct smtp_event *event);
+void front_ask_recipients(struct worker *w, struct session *s, const struct smtp_event *event, struct smtp_answer *answers);
+struct smtp_answer front_ask_message(struct worker *w, struct session *s, const struct smtp_event *event);
+struct smtp_answer front_ask_stage(struct worker *w, struct session *s, enum policy_stage stage);
+enum mail_login_state front_ask_login(struct worker *w, struct session *s, const struct smtp_event *event, struct buffer *text);
+void front_login_drop(struct worker *w, struct session *s);
+void front_answered(struct front *f, const struct peers_message *message); /* on the main thread */
+void front_unanswered(struct front *f); /* the vault is gone */
+
+/* front_status.c */
+void front_status(struct front *f, struct link *to, const struct peers_command_ask *ask);
+
+/* front.c */
+struct front_settings *front_settings_hold(struct front *f); /* with f->lock held */
+void front_settings_release(struct front_settings *settings);
+void front_event(struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count);
+struct text front_session_name(const struct session *s, char octets[24]);
+
+#endif
