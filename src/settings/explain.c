@@ -143,7 +143,7 @@ static void append_guide(const struct settings *s, const struct settings_spec *s
         return;
     buffer_append(b, TEXT("  "));
     buffer_append(b, phrase(PHRASE_GUIDE_SAYS, language));
-    buffer_append(b, spec->guide_note);
+    buffer_append(b, language == SETTINGS_ITALIAN ? spec->guide_note_it : spec->guide_note);
     buffer_append_octet(b, '\n');
 }
 

@@ -136,6 +136,18 @@ bool settings_row_listen(struct settings_row_job *job, void *row)
     return !listen->is_proxied || settings_row_refuse(job, "proxy=yes is not built yet");
 }
 
+bool settings_listen_parse(struct text row, struct settings_listen *ret_listen)
+{
+    struct settings_listen listen = {.row = {.text = text_trimmed(row)}};
+    struct buffer complaint = buffer_new(1000);
+    struct settings_row_job job = {.spec = settings_spec(SETTINGS_KEY_service_listen), .rest = listen.row.text, .complaint = &complaint};
+    bool is_good = settings_row_listen(&job, &listen);
+    buffer_done(&complaint);
+    if (is_good)
+        *ret_listen = listen;
+    return is_good;
+}
+
 /* Of digits, dots, stars, hyphens, slashes and colons: it wants to be a network, and a typing error must not make it a name. */
 static bool looks_like_network(struct text t)
 {

@@ -151,7 +151,7 @@ struct settings_spec {
     enum settings_derived derived;
     struct text guide_text; /* what the guide recommends, as in the file; empty: no advice */
     bool guide_at_most, guide_at_least; /* as good as the guide when below / above its value */
-    struct text guide_note; /* the guide's advice that is no value; English */
+    struct text guide_note, guide_note_it; /* the guide's advice that is no value */
     uint64_t minimum, maximum; /* in the unit of the type; maximum 0: none */
     bool may_be_none;          /* 0 or "none": no limit, or off */
     bool may_be_empty;         /* TEXT */
@@ -225,6 +225,9 @@ must_check bool settings_alias_text(const struct settings *s, const struct setti
 /* From the alias's unit to what stands in the file; false with a message when it is no value of that variable. A table's rows
  * come one a line. */
 must_check bool settings_alias_value(const struct settings_spec *spec, struct text value, struct buffer *b, const char **ret_message);
+
+/* One row of [table service.listen], as the supervisor hands it to front with the socket. Its texts are those of row. */
+must_check bool settings_listen_parse(struct text row, struct settings_listen *ret_listen);
 
 /* --- questions that several stages ask -------------------------------------------------------------------------------------- */
 bool settings_clients_contain(const struct settings_clients *clients, const struct network_address *address);

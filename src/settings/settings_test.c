@@ -55,6 +55,7 @@ static void the_table_of_settings_has_no_holes(void **state not_used)
             if (text_is_empty(needed[j]) || !utf8_is_valid(needed[j]))
                 fail_msg("%.*s lacks a text", TEXT_ARGUMENTS(spec->key));
         assert_true(spec->readers != 0 || text_equals(spec->key, TEXT("tls.certificates")));
+        assert_int_equal(text_is_empty(spec->guide_note), text_is_empty(spec->guide_note_it));
         assert_true((spec->type == SETTINGS_CHOICE) == (spec->word_count > 1));
         assert_true((spec->secret_readers & ~spec->readers) == 0);
         assert_true(spec->maximum == 0 || spec->minimum <= spec->maximum);
@@ -276,6 +277,19 @@ static void trusted_rows_decide_and_nothing_else(void **state not_used)
     end(&f);
 }
 
+static void a_listener_row_can_be_read_alone(void **state not_used)
+{
+    struct settings_listen listen;
+    assert_true(settings_listen_parse(TEXT("submissions [2001:db8::1]:465 tls_min=1.3 startup=no"), &listen));
+    assert_int_equal(listen.role, SETTINGS_LISTEN_SUBMISSIONS);
+    assert_int_equal(listen.port, 465);
+    assert_int_equal(listen.tls_min, SETTINGS_TLS_VERSION_1_3);
+    assert_true(listen.offers_auth && !listen.starts && !listen.is_any);
+    assert_false(settings_listen_parse(TEXT("submissions 465"), &listen));
+    assert_false(settings_listen_parse(TEXT(""), &listen));
+    assert_int_equal(listen.port, 465);
+}
+
 static void domain_masks_take_what_lies_below_and_no_more(void **state not_used)
 {
     assert_true(settings_domain_matches(TEXT("example.org"), TEXT("EXAMPLE.org")));
@@ -488,6 +502,7 @@ int main(void)
         cmocka_unit_test(aliases_convert_units_sense_and_words),
         cmocka_unit_test(every_alias_gives_back_the_default_that_it_shows),
         cmocka_unit_test(trusted_rows_decide_and_nothing_else),
+        cmocka_unit_test(a_listener_row_can_be_read_alone),
         cmocka_unit_test(domain_masks_take_what_lies_below_and_no_more),
         cmocka_unit_test(a_relay_host_is_split_at_the_last_at_sign),
         cmocka_unit_test(a_log_in_is_never_shown),
