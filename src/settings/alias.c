@@ -31,11 +31,13 @@ static void append_list(const struct settings *s, const struct settings_spec *sp
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             buffer_append_octet(b, ';');
-        settings_row_append(b, spec, settings_row_at(s, spec, i), with_secrets ? SETTINGS_LOGIN_WHOLE : SETTINGS_LOGIN_STARS);
+        settings_row_append(b, spec, settings_row_at(s, spec, i),
+                            with_secrets ? SETTINGS_LOGIN_WHOLE : SETTINGS_LOGIN_STARS);
     }
 }
 
-bool settings_alias_text(const struct settings *s, const struct settings_spec *spec, bool with_secrets, struct buffer *b)
+bool settings_alias_text(const struct settings *s, const struct settings_spec *spec, bool with_secrets,
+                         struct buffer *b)
 {
     if (text_is_empty(spec->alias))
         return false;
@@ -64,8 +66,10 @@ static bool parse_switch(struct text value, bool *ret_is_one)
         struct text word;
         bool is_one;
     } words[] = {
-        {.word = TEXT_INIT("1"), .is_one = true},    {.word = TEXT_INIT("0"), .is_one = false},
-        {.word = TEXT_INIT("true"), .is_one = true}, {.word = TEXT_INIT("false"), .is_one = false},
+        {.word = TEXT_INIT("1"), .is_one = true},
+        {.word = TEXT_INIT("0"), .is_one = false},
+        {.word = TEXT_INIT("true"), .is_one = true},
+        {.word = TEXT_INIT("false"), .is_one = false},
     };
     for (size_t i = 0; i < length_of(words); i++) {
         if (!text_equals_ignoring_case(words[i].word, value))
@@ -113,7 +117,8 @@ static bool append_quantity(const struct settings_spec *spec, uint64_t number, s
     return !b->is_full;
 }
 
-bool settings_alias_value(const struct settings_spec *spec, struct text value, struct buffer *b, const char **ret_message)
+bool settings_alias_value(const struct settings_spec *spec, struct text value, struct buffer *b,
+                          const char **ret_message)
 {
     *ret_message = "it has no such variable";
     if (text_is_empty(spec->alias))

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file with one setting changed, and all else as it stood. First the place is found (struct place, offsets in the file), then
- * the file is written again around it. What came out is parsed by the caller before it counts. */
+/* The file with one setting changed, and all else as it stood. First the place is found (struct place, offsets in the
+ * file), then the file is written again around it. What came out is parsed by the caller before it counts. */
 #include "settings/value.h"
 
 /* One line and what it is. */
 struct line {
-    size_t from, to;        /* in the file; to is behind its newline */
-    struct text content;    /* without comment, trimmed */
+    size_t from, to;     /* in the file; to is behind its newline */
+    struct text content; /* without comment, trimmed */
     struct text comment;
     bool is_header, is_table;
-    struct text header;     /* the section's or table's name */
+    struct text header; /* the section's or table's name */
 };
 
 struct place {
-    bool has_section;       /* or the table's header */
+    bool has_section;                 /* or the table's header */
     size_t section_from, section_end; /* the header's line; behind the last line that says something */
     bool has_key;
-    struct line key;        /* where it stands */
+    struct line key; /* where it stands */
 };
 
 static bool take_line(struct text file, size_t *at, struct line *ret_line)
@@ -29,7 +29,8 @@ static bool take_line(struct text file, size_t *at, struct line *ret_line)
     settings_line_split(text_first(rest, length), &line.content, &line.comment);
     line.is_header = settings_line_is_header(line.content) && text_ends_with(line.content, TEXT("]"));
     if (line.is_header) {
-        struct text inside = text_trimmed(text_first(text_after(line.content, 1), line.content.length - 2)), word_rest = inside;
+        struct text inside = text_trimmed(text_first(text_after(line.content, 1), line.content.length - 2)),
+                    word_rest = inside;
         struct text word = text_take_word(&word_rest);
         line.is_table = text_equals_ignoring_case(word, TEXT("table")) && !text_is_empty(text_trimmed(word_rest));
         line.header = line.is_table ? text_trimmed(word_rest) : inside;
@@ -163,7 +164,8 @@ static void append_changed_line(struct buffer *out, struct text file, const stru
     buffer_append(out, text_after(whole, content_end));
 }
 
-enum settings_edit_result settings_edit_set(struct text file, const struct settings_spec *spec, struct text value, struct buffer *out)
+enum settings_edit_result settings_edit_set(struct text file, const struct settings_spec *spec, struct text value,
+                                            struct buffer *out)
 {
     if (settings_is_table(spec))
         return SETTINGS_EDIT_NOT_SINGLE;
@@ -205,7 +207,8 @@ enum settings_edit_result settings_edit_unset(struct text file, const struct set
 }
 
 /* A table that the file does not have yet begins with the rows that hold now, but for one that goes. */
-static void append_current_rows(struct buffer *out, const struct settings_spec *spec, const struct settings *current, struct text without)
+static void append_current_rows(struct buffer *out, const struct settings_spec *spec, const struct settings *current,
+                                struct text without)
 {
     size_t count = current == NULL ? 0 : settings_row_count(current, spec);
     for (size_t i = 0; i < count; i++) {
@@ -224,8 +227,9 @@ static bool current_has_row(const struct settings_spec *spec, const struct setti
     return false;
 }
 
-enum settings_edit_result settings_edit_row_add(struct text file, const struct settings_spec *spec, const struct settings *current,
-                                                struct text row, struct text comment, struct buffer *out)
+enum settings_edit_result settings_edit_row_add(struct text file, const struct settings_spec *spec,
+                                                const struct settings *current, struct text row, struct text comment,
+                                                struct buffer *out)
 {
     if (!settings_is_table(spec))
         return SETTINGS_EDIT_NOT_TABLE;
@@ -265,7 +269,8 @@ enum settings_edit_result settings_edit_row_remove(struct text file, const struc
     return finish(out, SETTINGS_EDIT_DONE);
 }
 
-enum settings_edit_result settings_edit_rows(struct text file, const struct settings_spec *spec, struct text rows, struct buffer *out)
+enum settings_edit_result settings_edit_rows(struct text file, const struct settings_spec *spec, struct text rows,
+                                             struct buffer *out)
 {
     if (!settings_is_table(spec))
         return SETTINGS_EDIT_NOT_TABLE;

@@ -42,7 +42,8 @@ static struct text phrase(enum phrase which, enum settings_language language)
         [PHRASE_ALIAS] = {.english = TEXT_INIT("also named: "), .italian = TEXT_INIT("detto anche: ")},
         [PHRASE_NOT_BUILT] = {.english = TEXT_INIT("not built yet: only its default is taken"),
                               .italian = TEXT_INIT("non ancora realizzato: accetta solo il valore predefinito")},
-        [PHRASE_WITHHELD] = {.english = TEXT_INIT("this process may not read it"), .italian = TEXT_INIT("questo processo non può leggerlo")},
+        [PHRASE_WITHHELD] = {.english = TEXT_INIT("this process may not read it"),
+                             .italian = TEXT_INIT("questo processo non può leggerlo")},
         [PHRASE_EMPTY] = {.english = TEXT_INIT("(empty)"), .italian = TEXT_INIT("(vuoto)")},
     };
     return language == SETTINGS_ITALIAN ? phrases[which].italian : phrases[which].english;
@@ -93,8 +94,10 @@ void settings_default_append(const struct settings_spec *spec, enum settings_lan
         [SETTINGS_DERIVED_NOT] = {.english = TEXT_INIT(""), .italian = TEXT_INIT("")},
         [SETTINGS_DERIVED_MACHINE_NAME] = {.english = TEXT_INIT("the machine's fully qualified name"),
                                            .italian = TEXT_INIT("il nome completo della macchina")},
-        [SETTINGS_DERIVED_FIRST_DOMAIN] = {.english = TEXT_INIT("the first domain added"), .italian = TEXT_INIT("il primo dominio aggiunto")},
-        [SETTINGS_DERIVED_AT_PRIMARY] = {.english = TEXT_INIT("@ the primary domain"), .italian = TEXT_INIT("@ il dominio primario")},
+        [SETTINGS_DERIVED_FIRST_DOMAIN] = {.english = TEXT_INIT("the first domain added"),
+                                           .italian = TEXT_INIT("il primo dominio aggiunto")},
+        [SETTINGS_DERIVED_AT_PRIMARY] = {.english = TEXT_INIT("@ the primary domain"),
+                                         .italian = TEXT_INIT("@ il dominio primario")},
         [SETTINGS_DERIVED_TWICE_MAXIMUM] = {.english = TEXT_INIT("2 x delivery.max_message_size"),
                                             .italian = TEXT_INIT("2 x delivery.max_message_size")},
     };
@@ -106,14 +109,16 @@ void settings_default_append(const struct settings_spec *spec, enum settings_lan
     buffer_append(b, language == SETTINGS_ITALIAN ? derived[spec->derived].italian : derived[spec->derived].english);
 }
 
-static void append_heading(const struct settings *s, const struct settings_spec *spec, enum settings_language language, struct buffer *b)
+static void append_heading(const struct settings *s, const struct settings_spec *spec, enum settings_language language,
+                           struct buffer *b)
 {
     size_t line = s->lines[settings_key_of(spec)];
     struct buffer value = buffer_new(b->limit);
     settings_value_text(s, spec, false, &value);
     buffer_append(b, spec->key);
     buffer_append(b, TEXT(" = "));
-    append_value(b, s->withheld[settings_key_of(spec)] ? phrase(PHRASE_WITHHELD, language) : buffer_text(&value), language);
+    append_value(b, s->withheld[settings_key_of(spec)] ? phrase(PHRASE_WITHHELD, language) : buffer_text(&value),
+                 language);
     buffer_done(&value);
     buffer_append(b, TEXT("\n  "));
     buffer_append(b, phrase(line == 0 ? PHRASE_IS_DEFAULT : PHRASE_SET_IN_LINE, language));
@@ -130,7 +135,8 @@ static void append_heading(const struct settings *s, const struct settings_spec 
     buffer_append_octet(b, '\n');
 }
 
-static void append_guide(const struct settings *s, const struct settings_spec *spec, enum settings_language language, struct buffer *b)
+static void append_guide(const struct settings *s, const struct settings_spec *spec, enum settings_language language,
+                         struct buffer *b)
 {
     if (!text_is_empty(spec->guide_text)) {
         buffer_append(b, TEXT("  "));
@@ -158,7 +164,8 @@ static void append_words(const struct settings_spec *spec, struct buffer *b)
     }
 }
 
-void settings_explain(const struct settings *s, const struct settings_spec *spec, enum settings_language language, struct buffer *b)
+void settings_explain(const struct settings *s, const struct settings_spec *spec, enum settings_language language,
+                      struct buffer *b)
 {
     append_heading(s, spec, language, b);
     buffer_append(b, TEXT("  "));

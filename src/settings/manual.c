@@ -2,7 +2,8 @@
 /* The manual page of the settings file, and a file with every default in it, from the table. */
 #include "settings/value.h"
 
-/* roff reads backslashes everywhere, a dot or a quote at the start of a line, and makes another hyphen of a plain one. */
+/* roff reads backslashes everywhere, a dot or a quote at the start of a line, and makes another hyphen of a plain one.
+ */
 static void append_roff(struct buffer *b, struct text t)
 {
     bool is_line_start = true;
@@ -85,15 +86,19 @@ static const struct text introduction = TEXT_INIT(
     "A table begins with\n.B [table section.name]\nand has one row a line; it replaces the rows of the default.\n"
     "A # opens a comment at the start of a line or after a blank; the comment of a row is kept with it.\n"
     ".PP\n"
-    "Durations are written 500ms, 45s, 30m, 4h, 2d; sizes as bytes, or 16K, 50M, 2G, 1T; flags yes or no. 0 or none means no limit where a setting says so.\n"
+    "Durations are written 500ms, 45s, 30m, 4h, 2d; sizes as bytes, or 16K, 50M, 2G, 1T; flags yes or no. 0 or none "
+    "means no limit where a setting says so.\n"
     "A default that is derived from an unlimited value is unlimited.\n"
     ".PP\n"
-    "A file with a mistake is refused as a whole, each mistake named with its line, and the server goes on with the settings it has.\n"
+    "A file with a mistake is refused as a whole, each mistake named with its line, and the server goes on with the "
+    "settings it has.\n"
     "Log-ins in relay_hosts, routes and redirects are never shown, and only the process that needs them gets them.\n");
 
 void settings_as_manual(struct buffer *b)
 {
-    buffer_append(b, TEXT(".\\\" Made from the table of settings.\n.TH PORTIERE.CONF 5 \"\" \"portiere " PORTIERE_VERSION "\" \"File formats\"\n"));
+    buffer_append(b,
+                  TEXT(".\\\" Made from the table of settings.\n.TH PORTIERE.CONF 5 \"\" \"portiere " PORTIERE_VERSION
+                       "\" \"File formats\"\n"));
     buffer_append(b, introduction);
     struct text section = TEXT_NONE, tab = TEXT_NONE;
     for (size_t i = 0; i < SETTINGS_KEYS; i++) {

@@ -190,7 +190,8 @@ struct network network_of_address(const struct network_address *a, unsigned pref
     return n;
 }
 
-static bool parse_cidr(struct text address_text, struct text prefix_text, struct network *ret_network, const char **ret_message)
+static bool parse_cidr(struct text address_text, struct text prefix_text, struct network *ret_network,
+                       const char **ret_message)
 {
     struct network_address address;
     if (!network_address_parse(address_text, &address)) {
@@ -218,7 +219,8 @@ static bool parse_cidr(struct text address_text, struct text prefix_text, struct
     return true;
 }
 
-static const char mask_message[] = "write 192.0.2.1, 192.168.*.*, 172.16-31.*.*, 194.213.224.5-20, 192.0.2.0/24, 2001:db8::1 or 2001:db8::/32";
+static const char mask_message[] =
+    "write 192.0.2.1, 192.168.*.*, 172.16-31.*.*, 194.213.224.5-20, 192.0.2.0/24, 2001:db8::1 or 2001:db8::/32";
 
 static bool parse_part(struct text part, uint8_t *ret_low, uint8_t *ret_high)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* network: a set of client addresses as the administrator writes it: an address, 192.168.*.*, 172.16-31.*.*, 194.213.224.5-20,
- * CIDR, in both families. An IPv4-mapped IPv6 address (::ffff:a.b.c.d) IS the IPv4 address; a set of one family never holds an
- * address of the other. What can't be read is an error; nothing is ever widened by guessing. */
+/* network: a set of client addresses as the administrator writes it: an address, 192.168.*.*, 172.16-31.*.*,
+ * 194.213.224.5-20, CIDR, in both families. An IPv4-mapped IPv6 address (::ffff:a.b.c.d) IS the IPv4 address; a set of
+ * one family never holds an address of the other. What can't be read is an error; nothing is ever widened by guessing.
+ */
 #ifndef SETTINGS_NETWORK_H
 #define SETTINGS_NETWORK_H
 

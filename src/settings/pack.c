@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A snapshot between processes: for each key a mark, its line, and its rows (a single value is one row without a comment). Numbers
- * are 8 octets, big end first. Values are the texts of the file and parsed again, so that the reader checks all that the file's
- * reader does. Both ends are of one build; the mark at the front refuses another. */
+/* A snapshot between processes: for each key a mark, its line, and its rows (a single value is one row without a
+ * comment). Numbers are 8 octets, big end first. Values are the texts of the file and parsed again, so that the reader
+ * checks all that the file's reader does. Both ends are of one build; the mark at the front refuses another. */
 #include "settings/value.h"
 
 static const struct text magic = TEXT_INIT("portiere settings 1\n");
@@ -26,8 +26,8 @@ static bool append_row(struct buffer *b, struct text text, struct text comment, 
     return append_number(b, line) && append_text(b, text) && append_text(b, comment);
 }
 
-static bool append_key(struct buffer *b, struct buffer *scratch, const struct settings *s, const struct settings_spec *spec,
-                       enum settings_reader reader)
+static bool append_key(struct buffer *b, struct buffer *scratch, const struct settings *s,
+                       const struct settings_spec *spec, enum settings_reader reader)
 {
     if (!append_number(b, MARK_VALUE) || !append_number(b, s->lines[settings_key_of(spec)]))
         return false;
@@ -55,7 +55,7 @@ bool settings_pack(struct buffer *b, const struct settings *s, enum settings_rea
     for (size_t i = 0; i < SETTINGS_KEYS && is_good; i++) {
         const struct settings_spec *spec = settings_spec((enum settings_key)i);
         is_good = settings_may_read(spec, reader) && s->withheld[i] == 0 ? append_key(b, &scratch, s, spec, reader)
-                                                                       : append_number(b, MARK_WITHHELD);
+                                                                         : append_number(b, MARK_WITHHELD);
     }
     buffer_wipe_done(&scratch);
     return is_good;
@@ -103,8 +103,8 @@ static bool take_single(struct text *rest, struct arena *arena, const struct set
     return settings_value_parse(arena, spec, row.text, s, complaint);
 }
 
-static bool take_table(struct text *rest, size_t count, struct arena *arena, const struct settings_spec *spec, struct settings *s,
-                       struct buffer *complaint)
+static bool take_table(struct text *rest, size_t count, struct arena *arena, const struct settings_spec *spec,
+                       struct settings *s, struct buffer *complaint)
 {
     struct settings_row *rows = count == 0 ? NULL : arena_take_array(arena, count, sizeof *rows);
     if (count > 0 && rows == NULL)
@@ -116,7 +116,8 @@ static bool take_table(struct text *rest, size_t count, struct arena *arena, con
     return settings_table_parse(arena, spec, rows, count, s, &bad, complaint);
 }
 
-static bool take_key(struct text *rest, struct arena *arena, enum settings_key key, struct settings *s, struct buffer *complaint)
+static bool take_key(struct text *rest, struct arena *arena, enum settings_key key, struct settings *s,
+                     struct buffer *complaint)
 {
     const struct settings_spec *spec = settings_spec(key);
     uint64_t mark, line, count;

@@ -38,9 +38,10 @@ void settings_problem_append(struct buffer *b, struct text file_name, const stru
     buffer_append(b, problem->message);
 }
 
-/* --- defaults ---------------------------------------------------------------------------------------------------------------- */
+/* --- defaults --- */
 
-static bool set_default(struct arena *arena, const struct settings_spec *spec, struct settings *s, struct buffer *complaint)
+static bool set_default(struct arena *arena, const struct settings_spec *spec, struct settings *s,
+                        struct buffer *complaint)
 {
     if (spec->derived != SETTINGS_DERIVED_NOT)
         return true;
@@ -89,7 +90,8 @@ static bool derive_address(struct arena *arena, struct text local, struct text d
     return true;
 }
 
-/* Sets one derived member of s from what source has by now; rows stand in the table after those that they derive from. */
+/* Sets one derived member of s from what source has by now; rows stand in the table after those that they derive from.
+ */
 static bool derive(struct arena *arena, const struct settings_spec *spec, const struct settings_machine *machine,
                    const struct settings *source, struct settings *s)
 {
@@ -120,7 +122,8 @@ static bool derive_all(struct arena *arena, const struct settings_machine *machi
     return true;
 }
 
-bool settings_new_default(struct arena *arena, const struct settings_machine *machine, const struct settings **ret_settings)
+bool settings_new_default(struct arena *arena, const struct settings_machine *machine,
+                          const struct settings **ret_settings)
 {
     struct settings *s = settings_defaults(arena);
     if (s == NULL || !derive_all(arena, machine, s))
@@ -129,7 +132,9 @@ bool settings_new_default(struct arena *arena, const struct settings_machine *ma
     return true;
 }
 
-/* --- lines ------------------------------------------------------------------------------------------------------------------- */
+/* --- lines
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static void complain(struct reader *r, struct text key, struct buffer *message)
 {
@@ -217,8 +222,9 @@ static void read_header(struct reader *r, struct text content, struct buffer *me
         if (table != NULL && settings_is_table(table))
             complain_of(r, table->key, "this is a table: write [table NAME]");
         else
-            complain_of(r, text_first(inside, 100),
-                        "no such section; they are service, pop3, delivery, advanced, security, tls, log, history, console");
+            complain_of(
+                r, text_first(inside, 100),
+                "no such section; they are service, pop3, delivery, advanced, security, tls, log, history, console");
         return;
     }
     r->section = inside;
@@ -244,7 +250,8 @@ static void read_value(struct reader *r, struct text content, struct buffer *mes
     }
     size_t *line = &r->settings->lines[settings_key_of(spec)];
     if (settings_is_table(spec)) {
-        buffer_append_format(message, "this is a table: write [table %.*s] and one row a line", TEXT_ARGUMENTS(spec->key));
+        buffer_append_format(message, "this is a table: write [table %.*s] and one row a line",
+                             TEXT_ARGUMENTS(spec->key));
         complain(r, spec->key, message);
         return;
     }
@@ -342,7 +349,7 @@ static void check_octets(struct reader *r, struct text file)
     r->line = 0;
 }
 
-/* --- what can be judged only when all is read ---------------------------------------------------------------------------------- */
+/* --- what can be judged only when all is read --- */
 
 static void check_built(struct reader *r, const struct settings_machine *machine)
 {
@@ -355,7 +362,8 @@ static void check_built(struct reader *r, const struct settings_machine *machine
         const struct settings_spec *spec = settings_spec((enum settings_key)i);
         if (spec->built || r->settings->lines[i] == 0)
             continue;
-        if (!derive(r->arena, spec, machine, r->settings, defaults) || settings_value_equals(r->settings, defaults, spec))
+        if (!derive(r->arena, spec, machine, r->settings, defaults) ||
+            settings_value_equals(r->settings, defaults, spec))
             continue;
         r->line = r->settings->lines[i];
         complain_of(r, spec->key, "not built yet: only its default is taken; remove the line");
@@ -417,7 +425,8 @@ static void check_all(struct reader *r, const struct settings_machine *machine)
 bool settings_parse(struct arena *arena, struct text file, const struct settings_machine *machine,
                     struct settings_problems *problems, const struct settings **ret_settings)
 {
-    struct reader r = {.arena = arena, .settings = settings_defaults(arena), .problems = problems, .section = TEXT_NONE};
+    struct reader r = {
+        .arena = arena, .settings = settings_defaults(arena), .problems = problems, .section = TEXT_NONE};
     size_t before = problems->total;
     if (r.settings == NULL) {
         complain_of(&r, TEXT_NONE, "the settings are too large");

@@ -2,7 +2,8 @@
 /* What others ask of a snapshot: a value's text, whether two are equal, whether an address is in a table. */
 #include "settings/value.h"
 
-void settings_value_text(const struct settings *s, const struct settings_spec *spec, bool with_secrets, struct buffer *b)
+void settings_value_text(const struct settings *s, const struct settings_spec *spec, bool with_secrets,
+                         struct buffer *b)
 {
     if (!settings_is_table(spec)) {
         settings_value_append(s, spec, b);
@@ -92,7 +93,8 @@ static bool number_is_as_guide(const struct settings_spec *spec, uint64_t value,
     return value == guide;
 }
 
-static bool compare_to_guide(const struct settings *s, const struct settings_spec *spec, struct arena *arena, struct buffer *complaint)
+static bool compare_to_guide(const struct settings *s, const struct settings_spec *spec, struct arena *arena,
+                             struct buffer *complaint)
 {
     struct settings *guide = settings_defaults(arena);
     if (guide == NULL)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rows: the typed forms of the rows of tables. Each begins with the row as it was written, so that a table can be walked without
- * knowing its kind. Texts live in the snapshot's arena. */
+/* rows: the typed forms of the rows of tables. Each begins with the row as it was written, so that a table can be
+ * walked without knowing its kind. Texts live in the snapshot's arena. */
 #ifndef SETTINGS_ROWS_H
 #define SETTINGS_ROWS_H
 
@@ -67,7 +67,8 @@ struct settings_resolvers {
     size_t count;
 };
 
-/* [user:password@]host[:port] [tls=off|opportunistic|require|verify]; host is a name or an address ([v6] in brackets) */
+/* [user:password@]host[:port] [tls=off|opportunistic|require|verify]; host is a name or an address ([v6] in brackets)
+ */
 struct settings_host {
     struct text user, password; /* empty: no log-in; password may be "file:NAME" */
     struct text host;           /* without brackets */
@@ -85,7 +86,8 @@ struct settings_relay_hosts {
     size_t count;
 };
 
-/* domain host[:port] [tls=...] [source=ADDRESS] [max_sessions=N] [max_recipients=N]; domain "*.example.org" takes all below it */
+/* domain host[:port] [tls=...] [source=ADDRESS] [max_sessions=N] [max_recipients=N]; domain "*.example.org" takes all
+ * below it */
 struct settings_route {
     struct settings_row row;
     struct text domain;
@@ -99,7 +101,8 @@ struct settings_routes {
     size_t count;
 };
 
-/* source destination [host=[user:password@]host[:port]] [flags=local_recipient,always,authenticated,match_sender,local_sender] */
+/* source destination [host=[user:password@]host[:port]]
+ * [flags=local_recipient,always,authenticated,match_sender,local_sender] */
 enum settings_redirect_flag {
     SETTINGS_REDIRECT_LOCAL_RECIPIENT = 1,
     SETTINGS_REDIRECT_ALWAYS = 2, /* regardless of filters */

@@ -20,14 +20,16 @@ static bool parse_answers(struct settings_row_job *job, struct text value, struc
         if (is_network)
             low = network_address_of_v6(answers[i].low);
         if (!is_network || !network_contains(&listing, &low))
-            return settings_row_refuse_word(job, word, "an answer is an address of 127.0.0.0/8, as in 127.0.0.2 or 127.0.0.4-11");
+            return settings_row_refuse_word(job, word,
+                                            "an answer is an address of 127.0.0.0/8, as in 127.0.0.2 or 127.0.0.4-11");
     }
     zone->answers = answers;
     zone->answer_count = count;
     return true;
 }
 
-static bool parse_either(struct settings_row_job *job, struct text value, struct text no, struct text yes, bool *ret_is_yes)
+static bool parse_either(struct settings_row_job *job, struct text value, struct text no, struct text yes,
+                         bool *ret_is_yes)
 {
     *ret_is_yes = text_equals_ignoring_case(value, yes);
     if (*ret_is_yes || text_equals_ignoring_case(value, no))
@@ -64,11 +66,16 @@ static bool parse_date(struct text t, int64_t *ret_end_ms)
 {
     uint64_t year, month, day;
     if (t.length != 10 || t.bytes[4] != '-' || t.bytes[7] != '-' || !text_number(text_first(t, 4), 9999, &year) ||
-        !text_number(text_first(text_after(t, 5), 2), 12, &month) || !text_number(text_after(t, 8), 31, &day) || year < 1970 ||
-        month == 0 || day == 0)
+        !text_number(text_first(text_after(t, 5), 2), 12, &month) || !text_number(text_after(t, 8), 31, &day) ||
+        year < 1970 || month == 0 || day == 0)
         return false;
-    struct moment_fields fields = {.year = (int64_t)year, .month = (unsigned)month, .day = (unsigned)day,
-                                   .hour = 23, .minute = 59, .second = 59, .millisecond = 999};
+    struct moment_fields fields = {.year = (int64_t)year,
+                                   .month = (unsigned)month,
+                                   .day = (unsigned)day,
+                                   .hour = 23,
+                                   .minute = 59,
+                                   .second = 59,
+                                   .millisecond = 999};
     int64_t end_ms = moment_join(&fields);
     if (moment_split(end_ms).day != day)
         return false; /* no 31st in that month */
@@ -119,7 +126,8 @@ static bool bypass_value(struct settings_row_job *job, struct settings_bypass *b
         if (bypass->kind == SETTINGS_BYPASS_ADDRESS)
             return settings_row_refuse_word(job, value, message);
         /* 10.*.*x must not become a domain */
-        if (!text_has_octet(value, '@') && !settings_host_name_is_qualified(text_starts_with(value, TEXT("*.")) ? text_after(value, 2) : value))
+        if (!text_has_octet(value, '@') &&
+            !settings_host_name_is_qualified(text_starts_with(value, TEXT("*.")) ? text_after(value, 2) : value))
             return settings_row_refuse_word(job, value, "write an address, a domain or an IP address");
         return is_party(value) || settings_row_refuse_word(job, value, "write an address, a domain or an IP address");
     case SETTINGS_BYPASS_SENDER:
@@ -127,7 +135,8 @@ static bool bypass_value(struct settings_row_job *job, struct settings_bypass *b
         return is_party(value) || settings_row_refuse_word(job, value, "write a mail address or a domain");
     case SETTINGS_BYPASS_HOST:
     case SETTINGS_BYPASS_ZONE:
-        return settings_host_name_is_qualified(value) || settings_row_refuse_word(job, value, "write a fully qualified name");
+        return settings_host_name_is_qualified(value) ||
+               settings_row_refuse_word(job, value, "write a fully qualified name");
     case SETTINGS_BYPASS_FILE:
         return !text_is_empty(value) || settings_row_refuse(job, "write f: and the name of a file");
     case SETTINGS_BYPASS_TRUSTED:
@@ -144,7 +153,8 @@ bool settings_row_bypass(struct settings_row_job *job, void *row)
     bypass->value = text_take_word(&job->rest);
     bypass->kind = take_kind(&bypass->value);
     if (job->spec->refused_kinds & 1u << bypass->kind) {
-        buffer_append_format(job->complaint, "the %.*s is not known yet where this is decided; exempt the client (i:, a:, w:)",
+        buffer_append_format(job->complaint,
+                             "the %.*s is not known yet where this is decided; exempt the client (i:, a:, w:)",
                              TEXT_ARGUMENTS(bypass_kinds[bypass->kind].name));
         return false;
     }

@@ -29,7 +29,8 @@ bool settings_option_split(struct text word, struct text *ret_name, struct text 
     return true;
 }
 
-enum settings_option_result settings_row_take_option(struct settings_row_job *job, struct text *ret_name, struct text *ret_value)
+enum settings_option_result settings_row_take_option(struct settings_row_job *job, struct text *ret_name,
+                                                     struct text *ret_value)
 {
     struct text word = text_take_word(&job->rest);
     if (text_is_empty(word))
@@ -89,15 +90,19 @@ static bool parse_tls_min(struct text value, uint64_t *ret_version)
     return settings_word_find(spec, value, ret_version) && *ret_version >= SETTINGS_TLS_VERSION_1_2;
 }
 
-static bool listen_option(struct settings_row_job *job, struct settings_listen *listen, struct text name, struct text value)
+static bool listen_option(struct settings_row_job *job, struct settings_listen *listen, struct text name,
+                          struct text value)
 {
     if (text_equals_ignoring_case(name, TEXT("tls_min")))
-        return parse_tls_min(value, &listen->tls_min) || settings_row_refuse_word(job, value, "write tls_min=1.2 or tls_min=1.3");
-    static const struct text names[] = {TEXT_INIT("auth"), TEXT_INIT("proxy"), TEXT_INIT("lenient"), TEXT_INIT("startup")};
+        return parse_tls_min(value, &listen->tls_min) ||
+               settings_row_refuse_word(job, value, "write tls_min=1.2 or tls_min=1.3");
+    static const struct text names[] = {TEXT_INIT("auth"), TEXT_INIT("proxy"), TEXT_INIT("lenient"),
+                                        TEXT_INIT("startup")};
     bool *const flags[] = {&listen->offers_auth, &listen->is_proxied, &listen->is_lenient, &listen->starts};
     size_t index;
     if (!find_word(names, length_of(names), name, &index))
-        return settings_row_refuse_word(job, name, "no such option; write auth=, proxy=, tls_min=, lenient= or startup=");
+        return settings_row_refuse_word(job, name,
+                                        "no such option; write auth=, proxy=, tls_min=, lenient= or startup=");
     return settings_flag_parse(value, flags[index]) || settings_row_refuse_word(job, value, "write yes or no");
 }
 
@@ -114,7 +119,8 @@ bool settings_row_listen(struct settings_row_job *job, void *row)
     struct text word = text_take_word(&job->rest);
     size_t role;
     if (!find_word(roles, length_of(roles), word, &role))
-        return settings_row_refuse_word(job, word, "a listener begins with smtp, submission, submissions, pop3 or pop3s");
+        return settings_row_refuse_word(job, word,
+                                        "a listener begins with smtp, submission, submissions, pop3 or pop3s");
     listen->role = (enum settings_listen_role)role;
     listen->starts = true;
     listen->offers_auth = role != SETTINGS_LISTEN_SMTP;
@@ -140,7 +146,8 @@ bool settings_listen_parse(struct text row, struct settings_listen *ret_listen)
 {
     struct settings_listen listen = {.row = {.text = text_trimmed(row)}};
     struct buffer complaint = buffer_new(1000);
-    struct settings_row_job job = {.spec = settings_spec(SETTINGS_KEY_service_listen), .rest = listen.row.text, .complaint = &complaint};
+    struct settings_row_job job = {
+        .spec = settings_spec(SETTINGS_KEY_service_listen), .rest = listen.row.text, .complaint = &complaint};
     bool is_good = settings_row_listen(&job, &listen);
     buffer_done(&complaint);
     if (is_good)
@@ -148,7 +155,8 @@ bool settings_listen_parse(struct text row, struct settings_listen *ret_listen)
     return is_good;
 }
 
-/* Of digits, dots, stars, hyphens, slashes and colons: it wants to be a network, and a typing error must not make it a name. */
+/* Of digits, dots, stars, hyphens, slashes and colons: it wants to be a network, and a typing error must not make it a
+ * name. */
 static bool looks_like_network(struct text t)
 {
     if (text_has_octet(t, ':') || text_has_octet(t, '/') || text_has_octet(t, '*'))
@@ -173,7 +181,8 @@ bool settings_row_client(struct settings_row_job *job, void *row)
     }
     if (text_equals_ignoring_case(word, TEXT("self"))) {
         client->kind = SETTINGS_CLIENT_SELF;
-        return !is_trusted || settings_row_refuse(job, "self as a trusted host is not built yet; write the machine's addresses");
+        return !is_trusted ||
+               settings_row_refuse(job, "self as a trusted host is not built yet; write the machine's addresses");
     }
     if (looks_like_network(word) || !settings_host_name_is_qualified(word))
         return settings_row_refuse_word(job, word, message);
@@ -191,7 +200,8 @@ bool settings_row_resolver(struct settings_row_job *job, void *row)
     bool has_port = address.length < word.length;
     if (!text_is_empty(text_trimmed(job->rest)) || !network_address_parse(address, &resolver->address) ||
         (has_port && !parse_port(rest, &resolver->port)))
-        return settings_row_refuse_word(job, word, "write address or address@port, as in 192.0.2.53 or 2001:db8::53@5353");
+        return settings_row_refuse_word(job, word,
+                                        "write address or address@port, as in 192.0.2.53 or 2001:db8::53@5353");
     return true;
 }
 

@@ -52,10 +52,12 @@ static bool parse_limit(struct settings_row_job *job, struct text value, uint64_
         *ret_number = 0;
         return true;
     }
-    return text_number(value, 100000000, ret_number) || settings_row_refuse_word(job, value, "write a number; 0 or none for no limit");
+    return text_number(value, 100000000, ret_number) ||
+           settings_row_refuse_word(job, value, "write a number; 0 or none for no limit");
 }
 
-static bool route_option(struct settings_row_job *job, struct settings_route *route, struct text name, struct text value)
+static bool route_option(struct settings_row_job *job, struct settings_route *route, struct text name,
+                         struct text value)
 {
     if (text_equals_ignoring_case(name, TEXT("tls")))
         return parse_tls(job, value, &route->host.tls);
@@ -64,7 +66,8 @@ static bool route_option(struct settings_row_job *job, struct settings_route *ro
     if (text_equals_ignoring_case(name, TEXT("max_recipients")))
         return parse_limit(job, value, &route->max_recipients);
     if (!text_equals_ignoring_case(name, TEXT("source")))
-        return settings_row_refuse_word(job, name, "no such option; write tls=, source=, max_sessions= or max_recipients=");
+        return settings_row_refuse_word(job, name,
+                                        "no such option; write tls=, source=, max_sessions= or max_recipients=");
     route->has_source = network_address_parse(value, &route->source);
     return route->has_source || settings_row_refuse_word(job, value, "write source=ADDRESS");
 }
@@ -104,7 +107,8 @@ static bool parse_redirect_flags(struct settings_row_job *job, struct text value
         while (i < length_of(words) && !text_equals_ignoring_case(words[i].word, word))
             i++;
         if (i == length_of(words))
-            return settings_row_refuse_word(job, word, "the flags are local_recipient, always, authenticated, match_sender, local_sender");
+            return settings_row_refuse_word(
+                job, word, "the flags are local_recipient, always, authenticated, match_sender, local_sender");
         flags |= (unsigned)words[i].flag;
     }
     *ret_flags = flags;
@@ -114,7 +118,8 @@ static bool parse_redirect_flags(struct settings_row_job *job, struct text value
 /* Variables that the guide knows; any other pair of %% is a typing error. */
 static bool destination_is_valid(struct text t)
 {
-    static const struct text variables[] = {TEXT_INIT("%%alias%%"), TEXT_INIT("%%domain%%"), TEXT_INIT("%%current_recipient%%")};
+    static const struct text variables[] = {TEXT_INIT("%%alias%%"), TEXT_INIT("%%domain%%"),
+                                            TEXT_INIT("%%current_recipient%%")};
     if (text_is_empty(t))
         return false;
     while (!text_is_empty(t)) {
@@ -138,7 +143,8 @@ static bool source_is_valid(struct text t)
     return address_parse(t, true, &address) == ADDRESS_OK && !address_is_null(&address);
 }
 
-static bool redirect_option(struct settings_row_job *job, struct settings_redirect *redirect, struct text name, struct text value)
+static bool redirect_option(struct settings_row_job *job, struct settings_redirect *redirect, struct text name,
+                            struct text value)
 {
     if (text_equals_ignoring_case(name, TEXT("flags")))
         return parse_redirect_flags(job, value, &redirect->flags);
@@ -154,11 +160,13 @@ bool settings_row_redirect(struct settings_row_job *job, void *row)
     redirect->source = text_take_word(&job->rest);
     redirect->is_regex = text_take_octet(&redirect->source, '^');
     if (redirect->is_regex ? text_is_empty(redirect->source) : !source_is_valid(redirect->source))
-        return settings_row_refuse_word(job, redirect->source, "the source is an address, a domain, or ^ and a regular expression");
+        return settings_row_refuse_word(job, redirect->source,
+                                        "the source is an address, a domain, or ^ and a regular expression");
     redirect->destination = text_take_word(&job->rest);
     if (!destination_is_valid(redirect->destination))
-        return settings_row_refuse_word(job, redirect->destination,
-                                        "the destination is an address or a domain, with %%alias%%, %%domain%% or %%current_recipient%%");
+        return settings_row_refuse_word(
+            job, redirect->destination,
+            "the destination is an address or a domain, with %%alias%%, %%domain%% or %%current_recipient%%");
     struct text name, value;
     enum settings_option_result result;
     while ((result = settings_row_take_option(job, &name, &value)) == SETTINGS_OPTION_TAKEN)
@@ -170,20 +178,22 @@ bool settings_row_redirect(struct settings_row_job *job, void *row)
 static bool refuse_more(struct settings_row_job *job)
 {
     struct text more = text_trimmed(job->rest);
-    return text_is_empty(more) || settings_row_refuse_word(job, more, "nothing more may follow; a comment begins with #");
+    return text_is_empty(more) ||
+           settings_row_refuse_word(job, more, "nothing more may follow; a comment begins with #");
 }
 
 bool settings_row_domain_number(struct settings_row_job *job, void *row)
 {
     struct settings_domain_number *exception = row;
-    return parse_domain_mask(job, &exception->domain) && parse_limit(job, text_take_word(&job->rest), &exception->number) &&
-           refuse_more(job);
+    return parse_domain_mask(job, &exception->domain) &&
+           parse_limit(job, text_take_word(&job->rest), &exception->number) && refuse_more(job);
 }
 
 bool settings_row_tls_rule(struct settings_row_job *job, void *row)
 {
     struct settings_tls_rule *rule = row;
-    return parse_domain_mask(job, &rule->domain) && parse_tls(job, text_take_word(&job->rest), &rule->level) && refuse_more(job);
+    return parse_domain_mask(job, &rule->domain) && parse_tls(job, text_take_word(&job->rest), &rule->level) &&
+           refuse_more(job);
 }
 
 bool settings_row_certificate(struct settings_row_job *job, void *row)
@@ -201,7 +211,8 @@ bool settings_row_certificate(struct settings_row_job *job, void *row)
     return refuse_more(job);
 }
 
-static bool limit_option(struct settings_row_job *job, struct settings_account_limit *limit, struct text name, struct text value)
+static bool limit_option(struct settings_row_job *job, struct settings_account_limit *limit, struct text name,
+                         struct text value)
 {
     if (text_equals_ignoring_case(name, TEXT("messages"))) {
         limit->has_messages = true;
@@ -227,7 +238,8 @@ bool settings_row_account_limit(struct settings_row_job *job, void *row)
     limit->account = text_take_word(&job->rest);
     bool is_account = address_parse(limit->account, true, &address) == ADDRESS_OK && !address_is_null(&address);
     if (!is_account && !network_parse(limit->account, &network, &message))
-        return settings_row_refuse_word(job, limit->account, "the row begins with an account, or the address of a trusted client");
+        return settings_row_refuse_word(job, limit->account,
+                                        "the row begins with an account, or the address of a trusted client");
     struct text name, value;
     enum settings_option_result result;
     while ((result = settings_row_take_option(job, &name, &value)) == SETTINGS_OPTION_TAKEN)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* settings: settings.def has one row for each setting; here is what walks it. A snapshot (struct settings) lives whole in the
- * arena given and is never changed: a reload makes a new one. Parsing a file either gives a snapshot or a list of problems, each
- * with its line, never half of both. A role gets only the rows that it may read (settings_pack); the others come back as their
- * defaults. The file is edited in place with its comments and layout; whoever edits parses the result before writing it. */
+/* settings: settings.def has one row for each setting; here is what walks it. A snapshot (struct settings) lives whole
+ * in the arena given and is never changed: a reload makes a new one. Parsing a file either gives a snapshot or a list
+ * of problems, each with its line, never half of both. A role gets only the rows that it may read (settings_pack); the
+ * others come back as their defaults. The file is edited in place with its comments and layout; whoever edits parses
+ * the result before writing it. */
 #ifndef SETTINGS_SETTINGS_H
 #define SETTINGS_SETTINGS_H
 
@@ -26,8 +27,11 @@ enum settings_reader {
     SETTINGS_READER_ALL = (1 << 11) - 1,
 };
 
-/* The words of choices: enum settings_when_full { SETTINGS_WHEN_FULL_WAIT, SETTINGS_WHEN_FULL_REFUSE, SETTINGS_WHEN_FULL_WORDS } */
-#define CHOICES(name) enum settings_##name {
+/* The words of choices: enum settings_when_full { SETTINGS_WHEN_FULL_WAIT, SETTINGS_WHEN_FULL_REFUSE,
+ * SETTINGS_WHEN_FULL_WORDS } */
+#define CHOICES(name)                                                                                                  \
+    enum settings_##name                                                                                               \
+    {
 #define WORD(NAME, WORD_NAME, word) SETTINGS_##NAME##_##WORD_NAME,
 #define CHOICES_END(name, NAME)                                                                                        \
     SETTINGS_##NAME##_WORDS                                                                                            \
@@ -74,7 +78,7 @@ enum settings_key {
 struct settings {
 #define SETTING(section, name, type, ...) SETTINGS_MEMBER_##type section##_##name;
 #include "settings/settings.def"
-    size_t lines[SETTINGS_KEYS];     /* where the file sets it; 0: it is the default */
+    size_t lines[SETTINGS_KEYS];      /* where the file sets it; 0: it is the default */
     uint32_t withheld[SETTINGS_KEYS]; /* 1: this role may not read it, the value is the default's */
 };
 
@@ -106,7 +110,7 @@ enum settings_type {
 
 /* What a TEXT must be. */
 enum settings_form {
-    SETTINGS_FORM_ANY, /* printable, one line */
+    SETTINGS_FORM_ANY,       /* printable, one line */
     SETTINGS_FORM_HOST_NAME, /* fully qualified */
     SETTINGS_FORM_DOMAIN,
     SETTINGS_FORM_ADDRESS,
@@ -146,28 +150,28 @@ struct settings_spec {
     struct text key; /* "service.thread_cache" */
     struct text section, name;
     enum settings_type type;
-    size_t offset; /* of the member in struct settings */
+    size_t offset;            /* of the member in struct settings */
     struct text default_text; /* as in the file; a table's rows are parted by "\n" */
     enum settings_derived derived;
-    struct text guide_text; /* what the guide recommends, as in the file; empty: no advice */
-    bool guide_at_most, guide_at_least; /* as good as the guide when below / above its value */
+    struct text guide_text;                /* what the guide recommends, as in the file; empty: no advice */
+    bool guide_at_most, guide_at_least;    /* as good as the guide when below / above its value */
     struct text guide_note, guide_note_it; /* the guide's advice that is no value */
-    uint64_t minimum, maximum; /* in the unit of the type; maximum 0: none */
-    bool may_be_none;          /* 0 or "none": no limit, or off */
-    bool may_be_empty;         /* TEXT */
+    uint64_t minimum, maximum;             /* in the unit of the type; maximum 0: none */
+    bool may_be_none;                      /* 0 or "none": no limit, or off */
+    bool may_be_empty;                     /* TEXT */
     enum settings_form form;
     const struct text *words; /* CHOICE */
     size_t word_count;
-    unsigned refused_kinds; /* BYPASSES: bits 1 << kind that can't be known yet where the feature decides */
+    unsigned refused_kinds;         /* BYPASSES: bits 1 << kind that can't be known yet where the feature decides */
     struct text label_en, label_it; /* label_it: the guide's, exactly, where it has one */
     struct text tab_en, tab_it;
     struct text help_en, help_it;
     struct text alias; /* the product's variable, where its name is known in full */
     enum settings_alias_unit alias_unit;
-    uint64_t alias_on; /* SWITCH: which word 1 means */
-    unsigned readers;  /* of enum settings_reader; the supervisor reads all */
+    uint64_t alias_on;       /* SWITCH: which word 1 means */
+    unsigned readers;        /* of enum settings_reader; the supervisor reads all */
     unsigned secret_readers; /* not 0: rows may hold a log-in, which only these get and which is never shown */
-    bool built;        /* false: anything but the default is refused with "not built yet" */
+    bool built;              /* false: anything but the default is refused with "not built yet" */
 };
 
 /* What the caller knows of the machine and its domains; texts may be empty. */
@@ -177,8 +181,8 @@ struct settings_machine {
 };
 
 struct settings_problem {
-    size_t line;      /* 0: the file as a whole */
-    struct text key;  /* may be empty */
+    size_t line;     /* 0: the file as a whole */
+    struct text key; /* may be empty */
     struct text message;
 };
 
@@ -190,20 +194,21 @@ struct settings_problems {
     size_t total;
 };
 
-/* --- the table ------------------------------------------------------------------------------------------------------------- */
+/* --- the table --- */
 const struct settings_spec *settings_spec(enum settings_key key);
 enum settings_key settings_key_of(const struct settings_spec *spec);
 bool settings_is_table(const struct settings_spec *spec);
 unsigned settings_place(const struct settings_spec *spec); /* in its tab, from 1 */
 bool settings_may_read(const struct settings_spec *spec, enum settings_reader reader);
-/* By key ("service.thread_cache"), by its name alone when one section or [service] has it ("thread_cache"), or by alias; any case. */
+/* By key ("service.thread_cache"), by its name alone when one section or [service] has it ("thread_cache"), or by
+ * alias; any case. */
 const struct settings_spec *settings_find(struct text name);
 bool settings_name_is_alias(const struct settings_spec *spec, struct text name);
 /* The key nearest in spelling, or NULL when nothing is near. */
 const struct settings_spec *settings_nearest(struct text name);
 struct text settings_type_word(enum settings_type type);
 
-/* --- snapshots ------------------------------------------------------------------------------------------------------------- */
+/* --- snapshots --- */
 /* false: over the arena's limit. */
 must_check bool settings_new_default(struct arena *arena, const struct settings_machine *machine,
                                      const struct settings **ret_settings);
@@ -212,31 +217,35 @@ must_check bool settings_parse(struct arena *arena, struct text file, const stru
                                struct settings_problems *problems, const struct settings **ret_settings);
 void settings_problem_append(struct buffer *b, struct text file_name, const struct settings_problem *problem);
 
-/* --- values ---------------------------------------------------------------------------------------------------------------- */
-/* Canonical text, as the file would have it; a table's rows one a line with their comments. Secrets are written "***" unless
- * with_secrets. */
-void settings_value_text(const struct settings *s, const struct settings_spec *spec, bool with_secrets, struct buffer *b);
+/* --- values --- */
+/* Canonical text, as the file would have it; a table's rows one a line with their comments. Secrets are written "***"
+ * unless with_secrets. */
+void settings_value_text(const struct settings *s, const struct settings_spec *spec, bool with_secrets,
+                         struct buffer *b);
 bool settings_is_default(const struct settings *s, const struct settings_spec *spec);
 /* The rows of a table as they were written. */
 size_t settings_row_count(const struct settings *s, const struct settings_spec *spec);
 const struct settings_row *settings_row_at(const struct settings *s, const struct settings_spec *spec, size_t index);
 /* The value in the alias's unit; false when the row has no alias. */
-must_check bool settings_alias_text(const struct settings *s, const struct settings_spec *spec, bool with_secrets, struct buffer *b);
-/* From the alias's unit to what stands in the file; false with a message when it is no value of that variable. A table's rows
- * come one a line. */
-must_check bool settings_alias_value(const struct settings_spec *spec, struct text value, struct buffer *b, const char **ret_message);
+must_check bool settings_alias_text(const struct settings *s, const struct settings_spec *spec, bool with_secrets,
+                                    struct buffer *b);
+/* From the alias's unit to what stands in the file; false with a message when it is no value of that variable. A
+ * table's rows come one a line. */
+must_check bool settings_alias_value(const struct settings_spec *spec, struct text value, struct buffer *b,
+                                     const char **ret_message);
 
-/* One row of [table service.listen], as the supervisor hands it to front with the socket. Its texts are those of row. */
+/* One row of [table service.listen], as the supervisor hands it to front with the socket. Its texts are those of row.
+ */
 must_check bool settings_listen_parse(struct text row, struct settings_listen *ret_listen);
 
-/* --- questions that several stages ask -------------------------------------------------------------------------------------- */
+/* --- questions that several stages ask --- */
 bool settings_clients_contain(const struct settings_clients *clients, const struct network_address *address);
 /* By its networks alone; rows with host names and "self" need look-ups of the caller. */
 bool settings_trusts(const struct settings *s, const struct network_address *address);
 /* domain equals mask, or mask is "*.x" and domain lies below x; ASCII case is ignored. */
 bool settings_domain_matches(struct text mask, struct text domain);
 
-/* --- between processes ------------------------------------------------------------------------------------------------------ */
+/* --- between processes --- */
 /* false: the buffer is full. */
 must_check bool settings_pack(struct buffer *b, const struct settings *s, enum settings_reader reader);
 /* false: damaged, or over the arena's limit. */
@@ -244,38 +253,42 @@ must_check bool settings_unpack(struct arena *arena, struct text octets, const s
 /* Equal in every value and row (comments too); a walk. */
 bool settings_equals(const struct settings *a, const struct settings *b);
 
-/* --- the file, edited ------------------------------------------------------------------------------------------------------- */
+/* --- the file, edited --- */
 enum settings_edit_result {
     SETTINGS_EDIT_DONE,
-    SETTINGS_EDIT_NOTHING, /* it stood so already; out holds the file unchanged */
-    SETTINGS_EDIT_NOT_SINGLE,  /* it is a table: use the row functions */
+    SETTINGS_EDIT_NOTHING,    /* it stood so already; out holds the file unchanged */
+    SETTINGS_EDIT_NOT_SINGLE, /* it is a table: use the row functions */
     SETTINGS_EDIT_NOT_TABLE,
     SETTINGS_EDIT_BAD_VALUE, /* a line break, or a "#" that would become a comment */
     SETTINGS_EDIT_FULL,      /* out is full */
 };
-must_check enum settings_edit_result settings_edit_set(struct text file, const struct settings_spec *spec, struct text value,
-                                                       struct buffer *out);
+must_check enum settings_edit_result settings_edit_set(struct text file, const struct settings_spec *spec,
+                                                       struct text value, struct buffer *out);
 /* Takes the key, or the whole table, out of the file: it has its default again. */
-must_check enum settings_edit_result settings_edit_unset(struct text file, const struct settings_spec *spec, struct buffer *out);
-/* Adds the row at the end of its table. A table that the file does not have is begun with the rows that hold now (current). */
+must_check enum settings_edit_result settings_edit_unset(struct text file, const struct settings_spec *spec,
+                                                         struct buffer *out);
+/* Adds the row at the end of its table. A table that the file does not have is begun with the rows that hold now
+ * (current). */
 must_check enum settings_edit_result settings_edit_row_add(struct text file, const struct settings_spec *spec,
-                                                           const struct settings *current, struct text row, struct text comment,
-                                                           struct buffer *out);
+                                                           const struct settings *current, struct text row,
+                                                           struct text comment, struct buffer *out);
 must_check enum settings_edit_result settings_edit_row_remove(struct text file, const struct settings_spec *spec,
                                                               const struct settings *current, struct text row,
                                                               struct buffer *out);
 /* Replaces all rows ("\n" between them). */
-must_check enum settings_edit_result settings_edit_rows(struct text file, const struct settings_spec *spec, struct text rows,
-                                                        struct buffer *out);
+must_check enum settings_edit_result settings_edit_rows(struct text file, const struct settings_spec *spec,
+                                                        struct text rows, struct buffer *out);
 struct text settings_edit_result_text(enum settings_edit_result result);
 
-/* --- words ------------------------------------------------------------------------------------------------------------------ */
+/* --- words --- */
 /* The first row from *place on in which the two differ; *place is set behind it. NULL at the end. */
 const struct settings_spec *settings_diff_next(const struct settings *a, const struct settings *b, size_t *place);
 /* The same walk for rows whose guide value differs from the running one (for the audit). */
 const struct settings_spec *settings_audit_next(const struct settings *s, size_t *place);
-bool settings_is_as_guide(const struct settings *s, const struct settings_spec *spec); /* true where the guide has no value */
-void settings_explain(const struct settings *s, const struct settings_spec *spec, enum settings_language language, struct buffer *b);
+bool settings_is_as_guide(const struct settings *s,
+                          const struct settings_spec *spec); /* true where the guide has no value */
+void settings_explain(const struct settings *s, const struct settings_spec *spec, enum settings_language language,
+                      struct buffer *b);
 /* portiere.conf(5) in roff. */
 void settings_as_manual(struct buffer *b);
 /* A commented portiere.conf with every section, key and default. */

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const struct settings_machine machine = {.fqdn = TEXT_INIT("mail.example.org"), .first_domain = TEXT_INIT("example.org")};
+static const struct settings_machine machine = {.fqdn = TEXT_INIT("mail.example.org"),
+                                                .first_domain = TEXT_INIT("example.org")};
 
 static bool has(struct text whole, struct text part)
 {
@@ -80,9 +81,11 @@ static void a_mistake_is_named_with_its_line_and_what_would_be_right(void **stat
         {"[pop3]\nmax_incoming = 5\n", 2, "pop3.max_incoming", "not built yet"},
         {"[pop3]\nsession_timeout = 9m\n", 2, "pop3.session_timeout", "from 10m"},
         {"[table security.dnsbl]\nbl.example.org\n", 1, "security.dnsbl", "not built yet"},
-        {"[table delivery.redirects]\ndominio.com %%alias%%@%%dominio%%\n", 2, "delivery.redirects", "%%current_recipient%%"},
+        {"[table delivery.redirects]\ndominio.com %%alias%%@%%dominio%%\n", 2, "delivery.redirects",
+         "%%current_recipient%%"},
         {"[table security.bypass_helo]\ns:a@example.org\n", 2, "security.bypass_helo", "not known yet"},
-        {"[table security.bypass_dnsbl]\ni:10.0.0.1 until=2026-02-30\n", 2, "security.bypass_dnsbl", "until=YYYY-MM-DD"},
+        {"[table security.bypass_dnsbl]\ni:10.0.0.1 until=2026-02-30\n", 2, "security.bypass_dnsbl",
+         "until=YYYY-MM-DD"},
         {"[service]\nhostname = mail.example.org \xff\n", 2, "", "UTF-8"},
         {"[service]\nbacklog = 1\x01\n", 2, "", "control characters"},
     };
@@ -97,7 +100,8 @@ static void a_mistake_is_named_with_its_line_and_what_would_be_right(void **stat
         const struct settings_problem *problem = &problems.items[0];
         if (problem->line != rows[i].line || !text_equals(problem->key, text_of_terminated(rows[i].key)) ||
             !has(problem->message, text_of_terminated(rows[i].message)))
-            fail_msg("%s says line %zu, %.*s, \"%.*s\"", rows[i].file, problem->line, TEXT_ARGUMENTS(problem->key), TEXT_ARGUMENTS(problem->message));
+            fail_msg("%s says line %zu, %.*s, \"%.*s\"", rows[i].file, problem->line, TEXT_ARGUMENTS(problem->key),
+                     TEXT_ARGUMENTS(problem->message));
         arena_done(&arena);
     }
 }
@@ -105,8 +109,13 @@ static void a_mistake_is_named_with_its_line_and_what_would_be_right(void **stat
 static void a_mistake_in_a_relay_host_never_repeats_its_password(void **state not_used)
 {
     static const char *const rows[] = {
-        "anna:Geheim@relay.example.org:0", "relay.example.org anna:Geheim@other", "anna:Geheim@", "anna:Geheim@@", "anna:Geheim@h o=1",
-        "anna:Geheim@relay..org", "relay.example.org tls=anna:Geheim@x",
+        "anna:Geheim@relay.example.org:0",
+        "relay.example.org anna:Geheim@other",
+        "anna:Geheim@",
+        "anna:Geheim@@",
+        "anna:Geheim@h o=1",
+        "anna:Geheim@relay..org",
+        "relay.example.org tls=anna:Geheim@x",
     };
     for (size_t i = 0; i < length_of(rows); i++) {
         struct arena arena = arena_new(1 << 20);
@@ -147,7 +156,8 @@ static void a_file_that_is_too_large_is_a_problem_and_no_crash(void **state not_
         struct arena arena = arena_new(limit), words = arena_new(1 << 20);
         struct settings_problems problems = {.arena = &words};
         const struct settings *s;
-        if (!settings_parse(&arena, TEXT("[service]\nbacklog = 1\n[table security.trusted]\n10.*\n"), &machine, &problems, &s))
+        if (!settings_parse(&arena, TEXT("[service]\nbacklog = 1\n[table security.trusted]\n10.*\n"), &machine,
+                            &problems, &s))
             assert_true(problems.total > 0);
         arena_done(&arena);
         arena_done(&words);
@@ -172,11 +182,14 @@ static void layout_comments_and_line_ends_are_free(void **state not_used)
     struct arena arena = arena_new(1 << 20);
     struct settings_problems problems = {.arena = &arena};
     const struct settings *s;
-    assert_true(settings_parse(&arena,
-                               TEXT("# top\r\n[ Service ]\r\n\tThread_Cache=41  # why\r\n[security]\n require_helo = ON\n[service]\nreserve = 20 %\n"
-                                    "[table tls_policy]\n  bank.test\tverify # money\n\n# only a remark\n[table service.listen]\n"
-                                    "smtp [::1]:2525 auth=yes lenient=yes startup=no\n[table security.trusted]\n[::1]\n[delivery]\nwarn_after = none"),
-                               &machine, &problems, &s));
+    assert_true(settings_parse(
+        &arena,
+        TEXT("# top\r\n[ Service ]\r\n\tThread_Cache=41  # why\r\n[security]\n require_helo = ON\n[service]\nreserve = "
+             "20 %\n"
+             "[table tls_policy]\n  bank.test\tverify # money\n\n# only a remark\n[table service.listen]\n"
+             "smtp [::1]:2525 auth=yes lenient=yes startup=no\n[table security.trusted]\n[::1]\n[delivery]\nwarn_after "
+             "= none"),
+        &machine, &problems, &s));
     assert_int_equal(s->service_thread_cache, 41);
     assert_int_equal(s->service_reserve, 20);
     assert_true(s->security_require_helo);
@@ -185,7 +198,8 @@ static void layout_comments_and_line_ends_are_free(void **state not_used)
     assert_int_equal(s->advanced_tls_policy.rows[0].level, SETTINGS_TLS_LEVEL_VERIFY);
     assert_true(text_equals(s->advanced_tls_policy.rows[0].row.comment, TEXT("money")));
     assert_int_equal(s->service_listen.count, 1);
-    assert_true(s->service_listen.rows[0].offers_auth && s->service_listen.rows[0].is_lenient && !s->service_listen.rows[0].starts);
+    assert_true(s->service_listen.rows[0].offers_auth && s->service_listen.rows[0].is_lenient &&
+                !s->service_listen.rows[0].starts);
     assert_true(network_address_is_loopback(&s->service_listen.rows[0].address));
     assert_int_equal(s->security_trusted.count, 1);
     assert_int_equal(s->lines[SETTINGS_KEY_service_thread_cache], 3);
@@ -202,15 +216,17 @@ static void what_is_not_built_takes_its_default(void **state not_used)
                                TEXT("[security]\npop_before_smtp = no\nblock_time = 1800s\nblock_message_size = 100M\n"
                                     "[pop3]\nsession_timeout = 10m\n[table security.dnsbl]\nzen.spamhaus.org\n"),
                                &machine, &problems, &s));
-    assert_false(settings_parse(&arena, TEXT("[delivery]\nmax_message_size = 1M\n[security]\nblock_message_size = 100M\n"), &machine,
-                                &problems, &s));
+    assert_false(settings_parse(&arena,
+                                TEXT("[delivery]\nmax_message_size = 1M\n[security]\nblock_message_size = 100M\n"),
+                                &machine, &problems, &s));
     arena_done(&arena);
 }
 
 static struct text current_file(void)
 {
-    return TEXT("# my server\n[service]\n  backlog = 1000   # measured\nthread_cache=40\n\n# tables\n[table security.trusted]\n"
-                "127.0.0.1   # me\n# the office\n10.0.0.1\n\n[delivery]\nmode = dns\n");
+    return TEXT(
+        "# my server\n[service]\n  backlog = 1000   # measured\nthread_cache=40\n\n# tables\n[table security.trusted]\n"
+        "127.0.0.1   # me\n# the office\n10.0.0.1\n\n[delivery]\nmode = dns\n");
 }
 
 static void an_edit_changes_its_line_and_nothing_else(void **state not_used)
@@ -220,7 +236,8 @@ static void an_edit_changes_its_line_and_nothing_else(void **state not_used)
         enum settings_edit_result result;
         const char *from, *to; /* of current_file */
     } rows[] = {
-        {"service.backlog", "5000", SETTINGS_EDIT_DONE, "  backlog = 1000   # measured\n", "  backlog = 5000   # measured\n"},
+        {"service.backlog", "5000", SETTINGS_EDIT_DONE, "  backlog = 1000   # measured\n",
+         "  backlog = 5000   # measured\n"},
         {"service.thread_cache", "41", SETTINGS_EDIT_DONE, "thread_cache=40\n", "thread_cache= 41\n"},
         {"service.thread_cache", "40", SETTINGS_EDIT_NOTHING, "", ""},
         {"service.reserve", "5%", SETTINGS_EDIT_DONE, "thread_cache=40\n", "thread_cache=40\nreserve = 5%\n"},
@@ -237,9 +254,9 @@ static void an_edit_changes_its_line_and_nothing_else(void **state not_used)
     for (size_t i = 0; i < length_of(rows); i++) {
         struct buffer out = buffer_new(10000), expected = buffer_new(10000);
         const struct settings_spec *spec = settings_find(text_of_terminated(rows[i].key));
-        enum settings_edit_result result = rows[i].value == NULL
-                                               ? settings_edit_unset(current_file(), spec, &out)
-                                               : settings_edit_set(current_file(), spec, text_of_terminated(rows[i].value), &out);
+        enum settings_edit_result result =
+            rows[i].value == NULL ? settings_edit_unset(current_file(), spec, &out)
+                                  : settings_edit_set(current_file(), spec, text_of_terminated(rows[i].value), &out);
         assert_int_equal(result, rows[i].result);
         assert_false(text_is_empty(settings_edit_result_text(result)));
         if (rows[i].from != NULL) {
@@ -260,35 +277,46 @@ static void rows_are_added_and_removed_with_their_comments(void **state not_used
 {
     struct arena arena = arena_new(1 << 20);
     struct buffer out = buffer_new(10000);
-    const struct settings_spec *trusted = settings_find(TEXT("trusted")), *listen = settings_find(TEXT("service.listen"));
+    const struct settings_spec *trusted = settings_find(TEXT("trusted")),
+                               *listen = settings_find(TEXT("service.listen"));
     const struct settings *current;
     assert_true(settings_new_default(&arena, &machine, &current));
-    assert_int_equal(settings_edit_row_add(current_file(), trusted, current, TEXT("[2001:db8::1]"), TEXT("six"), &out), SETTINGS_EDIT_DONE);
+    assert_int_equal(settings_edit_row_add(current_file(), trusted, current, TEXT("[2001:db8::1]"), TEXT("six"), &out),
+                     SETTINGS_EDIT_DONE);
     assert_true(has(buffer_text(&out), TEXT("# the office\n10.0.0.1\n[2001:db8::1]  # six\n\n[delivery]")));
     struct settings_problems problems = {.arena = &arena};
     const struct settings *s;
     assert_true(settings_parse(&arena, buffer_text(&out), &machine, &problems, &s));
     assert_int_equal(s->security_trusted.count, 3);
     buffer_clear(&out);
-    assert_int_equal(settings_edit_row_add(current_file(), trusted, current, TEXT("10.0.0.1"), TEXT_NONE, &out), SETTINGS_EDIT_NOTHING);
+    assert_int_equal(settings_edit_row_add(current_file(), trusted, current, TEXT("10.0.0.1"), TEXT_NONE, &out),
+                     SETTINGS_EDIT_NOTHING);
     assert_true(text_equals(buffer_text(&out), current_file()));
     buffer_clear(&out);
-    assert_int_equal(settings_edit_row_remove(current_file(), trusted, current, TEXT("127.0.0.1"), &out), SETTINGS_EDIT_DONE);
+    assert_int_equal(settings_edit_row_remove(current_file(), trusted, current, TEXT("127.0.0.1"), &out),
+                     SETTINGS_EDIT_DONE);
     assert_true(has(buffer_text(&out), TEXT("[table security.trusted]\n# the office\n10.0.0.1\n")));
     buffer_clear(&out);
     /* a table that the file lacks begins with the rows that hold now */
-    assert_int_equal(settings_edit_row_add(current_file(), listen, current, TEXT("smtp *:2525"), TEXT_NONE, &out), SETTINGS_EDIT_DONE);
-    assert_true(has(buffer_text(&out), TEXT("[table service.listen]\nsmtp *:25 auth=no\nsubmission *:587\nsubmissions *:465\nsmtp *:2525\n")));
+    assert_int_equal(settings_edit_row_add(current_file(), listen, current, TEXT("smtp *:2525"), TEXT_NONE, &out),
+                     SETTINGS_EDIT_DONE);
+    assert_true(
+        has(buffer_text(&out),
+            TEXT("[table service.listen]\nsmtp *:25 auth=no\nsubmission *:587\nsubmissions *:465\nsmtp *:2525\n")));
     buffer_clear(&out);
-    assert_int_equal(settings_edit_row_remove(current_file(), listen, current, TEXT("submission *:587"), &out), SETTINGS_EDIT_DONE);
+    assert_int_equal(settings_edit_row_remove(current_file(), listen, current, TEXT("submission *:587"), &out),
+                     SETTINGS_EDIT_DONE);
     assert_true(has(buffer_text(&out), TEXT("[table service.listen]\nsmtp *:25 auth=no\nsubmissions *:465\n")));
     buffer_clear(&out);
-    assert_int_equal(settings_edit_rows(current_file(), trusted, TEXT("::1\n10.0.0.9 # nine"), &out), SETTINGS_EDIT_DONE);
+    assert_int_equal(settings_edit_rows(current_file(), trusted, TEXT("::1\n10.0.0.9 # nine"), &out),
+                     SETTINGS_EDIT_DONE);
     assert_true(has(buffer_text(&out), TEXT("[table security.trusted]\n::1\n10.0.0.9  # nine\n\n[delivery]")));
     buffer_clear(&out);
-    assert_int_equal(settings_edit_row_add(current_file(), trusted, current, TEXT("[delivery]"), TEXT_NONE, &out), SETTINGS_EDIT_BAD_VALUE);
-    assert_int_equal(settings_edit_row_add(current_file(), settings_find(TEXT("backlog")), current, TEXT("1"), TEXT_NONE, &out),
-                     SETTINGS_EDIT_NOT_TABLE);
+    assert_int_equal(settings_edit_row_add(current_file(), trusted, current, TEXT("[delivery]"), TEXT_NONE, &out),
+                     SETTINGS_EDIT_BAD_VALUE);
+    assert_int_equal(
+        settings_edit_row_add(current_file(), settings_find(TEXT("backlog")), current, TEXT("1"), TEXT_NONE, &out),
+        SETTINGS_EDIT_NOT_TABLE);
     buffer_done(&out);
     arena_done(&arena);
 }
@@ -303,7 +331,8 @@ static void a_file_without_a_last_newline_and_an_empty_one_can_be_edited(void **
     assert_int_equal(settings_edit_set(TEXT("[service]\nreserve = 5%"), backlog, TEXT("7"), &out), SETTINGS_EDIT_DONE);
     assert_true(text_equals(buffer_text(&out), TEXT("[service]\nreserve = 5%\nbacklog = 7\n")));
     buffer_clear(&out);
-    assert_int_equal(settings_edit_set(TEXT("[service]\r\nbacklog = 5\r\n"), backlog, TEXT("7"), &out), SETTINGS_EDIT_DONE);
+    assert_int_equal(settings_edit_set(TEXT("[service]\r\nbacklog = 5\r\n"), backlog, TEXT("7"), &out),
+                     SETTINGS_EDIT_DONE);
     assert_true(text_equals(buffer_text(&out), TEXT("[service]\r\nbacklog = 7\r\n")));
     buffer_clear(&out);
     assert_int_equal(settings_edit_set(TEXT("[service]\nbacklog =\n"), backlog, TEXT("7"), &out), SETTINGS_EDIT_DONE);

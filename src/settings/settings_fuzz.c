@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stranger's file (it has none of our settings in mind) is parsed; what is taken goes through pack and unpack and comes out equal,
- * and a value set in the file by its own text is parsed again. The same octets are tried as a packed snapshot. */
+/* A stranger's file (it has none of our settings in mind) is parsed; what is taken goes through pack and unpack and
+ * comes out equal, and a value set in the file by its own text is parsed again. The same octets are tried as a packed
+ * snapshot. */
 #include "settings/settings.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct settings_machine machine = {.fqdn = TEXT_INIT("mail.example.org"), .first_domain = TEXT_INIT("example.org")};
+static const struct settings_machine machine = {.fqdn = TEXT_INIT("mail.example.org"),
+                                                .first_domain = TEXT_INIT("example.org")};
 
 static void try_pack(const struct settings *s)
 {
@@ -28,8 +30,9 @@ static void try_edit(struct text file, const struct settings *s, enum settings_k
     struct settings_problems problems = {.arena = &arena};
     const struct settings *again;
     settings_value_text(s, spec, true, &value);
-    enum settings_edit_result result = settings_is_table(spec) ? settings_edit_rows(file, spec, buffer_text(&value), &out)
-                                                               : settings_edit_set(file, spec, buffer_text(&value), &out);
+    enum settings_edit_result result = settings_is_table(spec)
+                                           ? settings_edit_rows(file, spec, buffer_text(&value), &out)
+                                           : settings_edit_set(file, spec, buffer_text(&value), &out);
     must(result == SETTINGS_EDIT_DONE || result == SETTINGS_EDIT_NOTHING);
     must(settings_parse(&arena, buffer_text(&out), &machine, &problems, &again));
     must(settings_equals(s, again));
@@ -53,7 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t start = size == 0 ? 0 : data[size - 1];
         for (size_t i = start; i < start + SETTINGS_KEYS; i++)
             if (s->lines[i % SETTINGS_KEYS] != 0) {
-                try_edit(input, s, (enum settings_key)(i % SETTINGS_KEYS)); /* one of them: the others come with other inputs */
+                try_edit(input, s,
+                         (enum settings_key)(i % SETTINGS_KEYS)); /* one of them: the others come with other inputs */
                 break;
             }
     }

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const struct settings_machine machine = {.fqdn = TEXT_INIT("mail.example.org"), .first_domain = TEXT_INIT("example.org")};
+static const struct settings_machine machine = {.fqdn = TEXT_INIT("mail.example.org"),
+                                                .first_domain = TEXT_INIT("example.org")};
 
 struct fixture {
     struct arena arena;
@@ -50,7 +51,8 @@ static void the_table_of_settings_has_no_holes(void **state not_used)
 {
     for (size_t i = 0; i < SETTINGS_KEYS; i++) {
         const struct settings_spec *spec = settings_spec((enum settings_key)i);
-        const struct text needed[] = {spec->label_en, spec->label_it, spec->tab_en, spec->tab_it, spec->help_en, spec->help_it};
+        const struct text needed[] = {spec->label_en, spec->label_it, spec->tab_en,
+                                      spec->tab_it,   spec->help_en,  spec->help_it};
         for (size_t j = 0; j < length_of(needed); j++)
             if (text_is_empty(needed[j]) || !utf8_is_valid(needed[j]))
                 fail_msg("%.*s lacks a text", TEXT_ARGUMENTS(spec->key));
@@ -116,7 +118,8 @@ static void the_secure_mode_is_the_default(void **state not_used)
     assert_int_equal(s->delivery_retry_intervals.count, 5);
     assert_int_equal(s->delivery_retry_intervals.items[4], 120 * 60000);
     assert_int_equal(s->advanced_tls_outgoing, SETTINGS_TLS_LEVEL_OPPORTUNISTIC);
-    assert_true(s->security_reject_unauthorised_local_sender && s->security_relay_only_local_sender && s->security_require_helo);
+    assert_true(s->security_reject_unauthorised_local_sender && s->security_relay_only_local_sender &&
+                s->security_require_helo);
     assert_true(s->security_reject_auth_sender_mismatch && s->security_reject_auth_header_mismatch);
     assert_int_equal(s->security_trusted.count, 2);
     assert_int_equal(s->service_listen.count, 3);
@@ -155,10 +158,20 @@ static void names_are_found_by_key_and_alias_in_any_case(void **state not_used)
         const char *name;
         const char *key; /* NULL: none */
     } rows[] = {
-        {"service.backlog", "service.backlog"}, {"backlog", "service.backlog"}, {"BackLog", "service.backlog"},
-        {"c_system_adv_protocols_backlog", "service.backlog"}, {"C_System_Adv_Protocols_BackLog", "service.backlog"},
-        {"thread_cache", "service.thread_cache"}, {"max_hops", "advanced.max_hops"}, {"trusted", "security.trusted"},
-        {"keep", NULL}, {"", NULL}, {"service", NULL}, {"service.", NULL}, {"nothing", NULL}, {"routes", "delivery.routes"},
+        {"service.backlog", "service.backlog"},
+        {"backlog", "service.backlog"},
+        {"BackLog", "service.backlog"},
+        {"c_system_adv_protocols_backlog", "service.backlog"},
+        {"C_System_Adv_Protocols_BackLog", "service.backlog"},
+        {"thread_cache", "service.thread_cache"},
+        {"max_hops", "advanced.max_hops"},
+        {"trusted", "security.trusted"},
+        {"keep", NULL},
+        {"", NULL},
+        {"service", NULL},
+        {"service.", NULL},
+        {"nothing", NULL},
+        {"routes", "delivery.routes"},
     };
     for (size_t i = 0; i < length_of(rows); i++) {
         const struct settings_spec *spec = settings_find(text_of_terminated(rows[i].name));
@@ -264,8 +277,8 @@ static void trusted_rows_decide_and_nothing_else(void **state not_used)
         const char *address;
         bool is_trusted;
     } rows[] = {
-        {"10.255.0.1", true}, {"11.0.0.1", false}, {"172.31.9.9", true}, {"172.32.0.1", false}, {"::ffff:10.1.2.3", true},
-        {"2001:db8::9", true}, {"2001:db8:0:1::9", false}, {"127.0.0.1", false},
+        {"10.255.0.1", true},      {"11.0.0.1", false},   {"172.31.9.9", true},       {"172.32.0.1", false},
+        {"::ffff:10.1.2.3", true}, {"2001:db8::9", true}, {"2001:db8:0:1::9", false}, {"127.0.0.1", false},
     };
     for (size_t i = 0; i < length_of(rows); i++) {
         struct network_address a;
@@ -300,7 +313,8 @@ static void domain_masks_take_what_lies_below_and_no_more(void **state not_used)
 }
 
 static const char with_secrets[] = "[delivery]\nmode = relay\n"
-                                   "[table delivery.relay_hosts]\nanna@example.org:Tr0ub4dor:x@relay.example.net:587 tls=require # first\n[2001:db8::1]\n"
+                                   "[table delivery.relay_hosts]\nanna@example.org:Tr0ub4dor:x@relay.example.net:587 "
+                                   "tls=require # first\n[2001:db8::1]\n"
                                    "[table delivery.routes]\n*.slow.test bruno:Gehe1m@192.0.2.9:2525 tls=verify\n"
                                    "[table tls.certificates]\n* tls/chain.pem tls/key.pem\n"
                                    "[table service.resolver]\n192.0.2.53@5353\n";
@@ -452,8 +466,15 @@ static void an_explanation_says_value_default_guide_label_and_alias(void **state
     begin_with(&f, "[service]\nthread_cache = 5\n");
     settings_explain(f.settings, settings_find(TEXT("thread_cache")), SETTINGS_ITALIAN, &f.buffer);
     static const char *const parts[] = {
-        "service.thread_cache = 5", "riga 2", "Cache dei thread del server", "Servizi > SMTP > Altro", "posto 1", "predefinito: 40",
-        "la guida consiglia: 40 (non è così)", "C_System_Services_SMTP_ThreadCache = 5", "front",
+        "service.thread_cache = 5",
+        "riga 2",
+        "Cache dei thread del server",
+        "Servizi > SMTP > Altro",
+        "posto 1",
+        "predefinito: 40",
+        "la guida consiglia: 40 (non è così)",
+        "C_System_Services_SMTP_ThreadCache = 5",
+        "front",
     };
     for (size_t i = 0; i < length_of(parts); i++)
         if (!has(buffer_text(&f.buffer), text_of_terminated(parts[i])))

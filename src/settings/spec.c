@@ -43,13 +43,12 @@
 
 static const struct settings_spec specs[SETTINGS_KEYS] = {
 #define SETTING(section_name, key_name, type_name, ...)                                                                \
-    [SETTINGS_KEY_##section_name##_##key_name] = {                                                                     \
-        .key = TEXT_INIT(#section_name "." #key_name),                                                                 \
-        .section = TEXT_INIT(#section_name),                                                                           \
-        .name = TEXT_INIT(#key_name),                                                                                  \
-        .type = SETTINGS_##type_name,                                                                                  \
-        .offset = offsetof(struct settings, section_name##_##key_name),                                                \
-        __VA_ARGS__},
+    [SETTINGS_KEY_##section_name##_##key_name] = {.key = TEXT_INIT(#section_name "." #key_name),                       \
+                                                  .section = TEXT_INIT(#section_name),                                 \
+                                                  .name = TEXT_INIT(#key_name),                                        \
+                                                  .type = SETTINGS_##type_name,                                        \
+                                                  .offset = offsetof(struct settings, section_name##_##key_name),      \
+                                                  __VA_ARGS__},
 #include "settings/settings.def"
 };
 

@@ -17,13 +17,15 @@ static const struct kind *kind_of(enum settings_type type)
         [SETTINGS_RELAY_HOSTS] = {.size = sizeof(struct settings_relay_host), .parse = settings_row_relay_host},
         [SETTINGS_ROUTES] = {.size = sizeof(struct settings_route), .parse = settings_row_route},
         [SETTINGS_REDIRECTS] = {.size = sizeof(struct settings_redirect), .parse = settings_row_redirect},
-        [SETTINGS_DOMAIN_NUMBERS] = {.size = sizeof(struct settings_domain_number), .parse = settings_row_domain_number},
+        [SETTINGS_DOMAIN_NUMBERS] = {.size = sizeof(struct settings_domain_number),
+                                     .parse = settings_row_domain_number},
         [SETTINGS_TLS_RULES] = {.size = sizeof(struct settings_tls_rule), .parse = settings_row_tls_rule},
         [SETTINGS_CERTIFICATES] = {.size = sizeof(struct settings_certificate), .parse = settings_row_certificate},
         [SETTINGS_ZONES] = {.size = sizeof(struct settings_zone), .parse = settings_row_zone},
         [SETTINGS_BYPASSES] = {.size = sizeof(struct settings_bypass), .parse = settings_row_bypass},
         [SETTINGS_HELO_FILTERS] = {.size = sizeof(struct settings_helo_filter), .parse = settings_row_helo_filter},
-        [SETTINGS_ACCOUNT_LIMITS] = {.size = sizeof(struct settings_account_limit), .parse = settings_row_account_limit},
+        [SETTINGS_ACCOUNT_LIMITS] = {.size = sizeof(struct settings_account_limit),
+                                     .parse = settings_row_account_limit},
     };
     must((size_t)type < SETTINGS_TYPES && kinds[type].parse != NULL);
     return &kinds[type];
@@ -55,8 +57,8 @@ const struct settings_row *settings_row_at(const struct settings *s, const struc
     return (const void *)((const char *)table.rows + index * settings_row_size(spec->type));
 }
 
-bool settings_table_parse(struct arena *arena, const struct settings_spec *spec, const struct settings_row *rows, size_t count,
-                          struct settings *s, size_t *ret_bad, struct buffer *complaint)
+bool settings_table_parse(struct arena *arena, const struct settings_spec *spec, const struct settings_row *rows,
+                          size_t count, struct settings *s, size_t *ret_bad, struct buffer *complaint)
 {
     const struct kind *kind = kind_of(spec->type);
     char *memory = count == 0 ? NULL : arena_take_array(arena, count, kind->size);
@@ -115,7 +117,8 @@ void settings_line_split(struct text line, struct text *ret_content, struct text
 
 bool settings_line_is_header(struct text content)
 {
-    return text_starts_with(content, TEXT("[")) && !text_has_octet(text_first(content, text_find_octet(content, ']')), ':');
+    return text_starts_with(content, TEXT("[")) &&
+           !text_has_octet(text_first(content, text_find_octet(content, ']')), ':');
 }
 
 /* [user:password@]host: what stands before the last @ is the log-in. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* table: the parsers of rows, one for each kind of table. Each gets a row whose struct settings_row is set and the rest zero, fills
- * it from job->rest, or appends to complaint and gives false. Not shown outside settings. */
+/* table: the parsers of rows, one for each kind of table. Each gets a row whose struct settings_row is set and the rest
+ * zero, fills it from job->rest, or appends to complaint and gives false. Not shown outside settings. */
 #ifndef SETTINGS_TABLE_H
 #define SETTINGS_TABLE_H
 
@@ -33,6 +33,7 @@ bool settings_row_refuse_word(struct settings_row_job *job, struct text word, co
 
 /* Takes the next word as an option "name=value". DONE at the end of the row; BAD when it is none (complained of). */
 enum settings_option_result { SETTINGS_OPTION_TAKEN, SETTINGS_OPTION_END, SETTINGS_OPTION_BAD };
-enum settings_option_result settings_row_take_option(struct settings_row_job *job, struct text *ret_name, struct text *ret_value);
+enum settings_option_result settings_row_take_option(struct settings_row_job *job, struct text *ret_name,
+                                                     struct text *ret_value);
 
 #endif

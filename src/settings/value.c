@@ -13,12 +13,15 @@ static const struct unit duration_units[] = {
     {.word = TEXT_INIT("ms"), .factor = 1},
 };
 static const struct unit size_units[] = {
-    {.word = TEXT_INIT("T"), .factor = UINT64_C(1) << 40}, {.word = TEXT_INIT("G"), .factor = 1 << 30},
-    {.word = TEXT_INIT("M"), .factor = 1 << 20},           {.word = TEXT_INIT("K"), .factor = 1 << 10},
+    {.word = TEXT_INIT("T"), .factor = UINT64_C(1) << 40},
+    {.word = TEXT_INIT("G"), .factor = 1 << 30},
+    {.word = TEXT_INIT("M"), .factor = 1 << 20},
+    {.word = TEXT_INIT("K"), .factor = 1 << 10},
     {.word = TEXT_INIT(""), .factor = 1},
 };
 
-static bool parse_with_unit(struct text t, const struct unit *units, size_t count, bool ignores_case, uint64_t *ret_number)
+static bool parse_with_unit(struct text t, const struct unit *units, size_t count, bool ignores_case,
+                            uint64_t *ret_number)
 {
     size_t digits = 0;
     while (digits < t.length && octet_is_digit(t.bytes[digits]))
@@ -131,7 +134,8 @@ static void complain_of_form(struct buffer *complaint, struct text value, struct
     buffer_append(complaint, right);
 }
 
-static bool parse_number(const struct settings_spec *spec, struct text value, uint64_t *ret_number, struct buffer *complaint)
+static bool parse_number(const struct settings_spec *spec, struct text value, uint64_t *ret_number,
+                         struct buffer *complaint)
 {
     static const struct text right[] = {
         [SETTINGS_COUNT] = TEXT_INIT("write a number without a unit"),
@@ -139,7 +143,9 @@ static bool parse_number(const struct settings_spec *spec, struct text value, ui
         [SETTINGS_DURATIONS] = TEXT_INIT("write numbers with their units, as in 2m 10m 38m"),
         [SETTINGS_SIZE] = TEXT_INIT("write bytes, or a number with K, M, G or T, as in 50M"),
         [SETTINGS_SHARE] = TEXT_INIT("write a percentage, as in 10%"),
-        [SETTINGS_FLAG] = TEXT_INIT(""), [SETTINGS_CHOICE] = TEXT_INIT(""), [SETTINGS_TEXT] = TEXT_INIT(""),
+        [SETTINGS_FLAG] = TEXT_INIT(""),
+        [SETTINGS_CHOICE] = TEXT_INIT(""),
+        [SETTINGS_TEXT] = TEXT_INIT(""),
     };
     bool is_none = spec->may_be_none &&
                    (text_equals_ignoring_case(value, TEXT("none")) || text_equals_ignoring_case(value, TEXT("off")));
@@ -166,7 +172,8 @@ static bool parse_number(const struct settings_spec *spec, struct text value, ui
     return true;
 }
 
-static bool parse_choice(const struct settings_spec *spec, struct text value, uint64_t *ret_index, struct buffer *complaint)
+static bool parse_choice(const struct settings_spec *spec, struct text value, uint64_t *ret_index,
+                         struct buffer *complaint)
 {
     if (settings_word_find(spec, value, ret_index))
         return true;
@@ -187,7 +194,8 @@ static bool parse_durations(struct arena *arena, const struct settings_spec *spe
         count++;
     uint64_t *items = count == 0 ? NULL : arena_take_array(arena, count, sizeof *items);
     if (items == NULL) {
-        buffer_append(complaint, count == 0 ? TEXT("write at least one duration, as in 2m 10m 38m") : TEXT("the settings are too large"));
+        buffer_append(complaint, count == 0 ? TEXT("write at least one duration, as in 2m 10m 38m")
+                                            : TEXT("the settings are too large"));
         return false;
     }
     for (size_t i = 0; i < count; i++)
@@ -231,7 +239,8 @@ static bool has_form(enum settings_form form, struct text value, struct arena *a
         return domain_is_valid(value, true);
     case SETTINGS_FORM_ADDRESS:
         *ret_right = TEXT("write a mail address, as in postmaster@example.org");
-        return address_parse(value, true, &address) == ADDRESS_OK && !address_is_null(&address) && !text_is_empty(address.domain);
+        return address_parse(value, true, &address) == ADDRESS_OK && !address_is_null(&address) &&
+               !text_is_empty(address.domain);
     case SETTINGS_FORM_LOCAL_PART:
         *ret_right = TEXT("write the part before the @ of an address, as in MAILER-DAEMON");
         return local_part_is_valid(value, arena);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* value: what the files of this folder share: one value or row, from text to its type and back. A parser that fails appends what is
- * wrong and what would be right to complaint, never a row's log-in, and leaves the snapshot as it was. Not shown outside settings. */
+/* value: what the files of this folder share: one value or row, from text to its type and back. A parser that fails
+ * appends what is wrong and what would be right to complaint, never a row's log-in, and leaves the snapshot as it was.
+ * Not shown outside settings. */
 #ifndef SETTINGS_VALUE_H
 #define SETTINGS_VALUE_H
 
 #include "mail/utf8.h"
 #include "settings/settings.h"
-
 
 /* The member of a snapshot that a row of settings.def stands for. */
 static inline void *settings_member(struct settings *s, const struct settings_spec *spec)
@@ -22,14 +22,15 @@ static inline const void *settings_member_read(const struct settings *s, const s
 must_check struct settings *settings_defaults(struct arena *arena);
 
 /* Single values. */
-must_check bool settings_value_parse(struct arena *arena, const struct settings_spec *spec, struct text value, struct settings *s,
-                                     struct buffer *complaint);
+must_check bool settings_value_parse(struct arena *arena, const struct settings_spec *spec, struct text value,
+                                     struct settings *s, struct buffer *complaint);
 void settings_value_append(const struct settings *s, const struct settings_spec *spec, struct buffer *b);
 bool settings_value_equals(const struct settings *a, const struct settings *b, const struct settings_spec *spec);
 must_check bool settings_duration_parse(struct text t, uint64_t *ret_ms);
 void settings_duration_append(struct buffer *b, uint64_t ms);
 void settings_size_append(struct buffer *b, uint64_t octets);
-void settings_number_append(struct buffer *b, const struct settings_spec *spec, uint64_t number); /* in the unit of its type */
+void settings_number_append(struct buffer *b, const struct settings_spec *spec,
+                            uint64_t number); /* in the unit of its type */
 /* "40", or how it is derived. */
 void settings_default_append(const struct settings_spec *spec, enum settings_language language, struct buffer *b);
 must_check bool settings_word_find(const struct settings_spec *spec, struct text word, uint64_t *ret_index);
@@ -42,10 +43,12 @@ struct settings_any_table {
 struct settings_any_table settings_table_read(const struct settings *s, const struct settings_spec *spec);
 size_t settings_row_size(enum settings_type type);
 /* Sets the whole table; parses rows[i] into its type. false: ret_bad tells which row. */
-must_check bool settings_table_parse(struct arena *arena, const struct settings_spec *spec, const struct settings_row *rows,
-                                     size_t count, struct settings *s, size_t *ret_bad, struct buffer *complaint);
+must_check bool settings_table_parse(struct arena *arena, const struct settings_spec *spec,
+                                     const struct settings_row *rows, size_t count, struct settings *s, size_t *ret_bad,
+                                     struct buffer *complaint);
 /* The rows of a default or of an alias: parted by "\n". They stand in the arena. */
-must_check bool settings_rows_split(struct arena *arena, struct text text, struct settings_row **ret_rows, size_t *ret_count);
+must_check bool settings_rows_split(struct arena *arena, struct text text, struct settings_row **ret_rows,
+                                    size_t *ret_count);
 /* The row's text; log-ins are left out, or written "***". */
 enum settings_login_shown { SETTINGS_LOGIN_WHOLE, SETTINGS_LOGIN_STARS, SETTINGS_LOGIN_LEFT_OUT };
 void settings_row_append(struct buffer *b, const struct settings_spec *spec, const struct settings_row *row,
@@ -54,8 +57,10 @@ void settings_row_append(struct buffer *b, const struct settings_spec *spec, con
 /* Pieces of rows. */
 must_check bool settings_flag_parse(struct text t, bool *ret_flag);
 must_check bool settings_tls_level_parse(struct text t, uint64_t *ret_level);
-must_check bool settings_endpoint_parse(struct text t, bool *ret_is_any, struct network_address *ret_address, uint16_t *ret_port);
-must_check bool settings_host_parse(struct text t, bool may_log_in, struct settings_host *ret_host, const char **ret_message);
+must_check bool settings_endpoint_parse(struct text t, bool *ret_is_any, struct network_address *ret_address,
+                                        uint16_t *ret_port);
+must_check bool settings_host_parse(struct text t, bool may_log_in, struct settings_host *ret_host,
+                                    const char **ret_message);
 must_check bool settings_domain_mask_is_valid(struct text t);
 /* At least two labels, the last one no number. */
 bool settings_host_name_is_qualified(struct text name);
