@@ -53,6 +53,21 @@ static bool is_key_of(const struct line *line, struct text name)
     return text_has_octet(rest, '=') && text_equals_ignoring_case(text_trimmed(text_take_until(&rest, '=')), name);
 }
 
+/* The row as it was written, or as it is shown: with *** for its password. */
+static bool is_row(const struct settings_spec *spec, struct text have, struct text wanted)
+{
+    if (text_equals(have, wanted))
+        return true;
+    if (spec->secret_readers == 0)
+        return false;
+    struct buffer shown = buffer_new(have.length + 8);
+    const struct settings_row row = {.text = have};
+    settings_row_append(&shown, spec, &row, SETTINGS_LOGIN_STARS);
+    bool is_it = text_equals(buffer_text(&shown), wanted);
+    buffer_wipe_done(&shown);
+    return is_it;
+}
+
 /* Where the section (or table) stands, and in it the key, or the row whose text is row. */
 static struct place find_place(struct text file, const struct settings_spec *spec, struct text row)
 {
@@ -72,7 +87,7 @@ static struct place find_place(struct text file, const struct settings_spec *spe
         if (!is_inside || text_is_empty(line.content))
             continue;
         place.section_end = line.to;
-        bool is_it = settings_is_table(spec) ? text_equals(line.content, row) : is_key_of(&line, spec->name);
+        bool is_it = settings_is_table(spec) ? is_row(spec, line.content, row) : is_key_of(&line, spec->name);
         if (is_it && !place.has_key) {
             place.has_key = true;
             place.key = line;
@@ -213,7 +228,7 @@ static void append_current_rows(struct buffer *out, const struct settings_spec *
     size_t count = current == NULL ? 0 : settings_row_count(current, spec);
     for (size_t i = 0; i < count; i++) {
         const struct settings_row *row = settings_row_at(current, spec, i);
-        if (!text_equals(row->text, without))
+        if (!is_row(spec, row->text, without))
             append_row_line(out, row->text, row->comment);
     }
 }
@@ -222,7 +237,7 @@ static bool current_has_row(const struct settings_spec *spec, const struct setti
 {
     size_t count = current == NULL ? 0 : settings_row_count(current, spec);
     for (size_t i = 0; i < count; i++)
-        if (text_equals(settings_row_at(current, spec, i)->text, row))
+        if (is_row(spec, settings_row_at(current, spec, i)->text, row))
             return true;
     return false;
 }

@@ -86,8 +86,10 @@ struct settings_relay_hosts {
     size_t count;
 };
 
-/* domain host[:port] [tls=...] [source=ADDRESS] [max_sessions=N] [max_recipients=N]; domain "*.example.org" takes all
- * below it */
+/* In the rows of this and the next tables a domain is kept as A-labels in lower case, "*." before it as it was written.
+ */
+/* domain [user:password@]host[:port] [tls=...] [source=ADDRESS] [max_sessions=N] [max_recipients=N]; domain
+ * "*.example.org" takes all below it */
 struct settings_route {
     struct settings_row row;
     struct text domain;

@@ -41,7 +41,7 @@ enum settings_option_result settings_row_take_option(struct settings_row_job *jo
     return SETTINGS_OPTION_BAD;
 }
 
-static bool parse_port(struct text t, uint16_t *ret_port)
+bool settings_port_parse(struct text t, uint16_t *ret_port)
 {
     uint64_t number;
     if (!text_number(t, 65535, &number) || number == 0)
@@ -50,8 +50,7 @@ static bool parse_port(struct text t, uint16_t *ret_port)
     return true;
 }
 
-/* Where the colon before the port stands; t.length when there is none. In "[v6]:25" it is the one after the bracket. */
-static size_t find_port(struct text t)
+size_t settings_port_find(struct text t)
 {
     size_t from = 0;
     if (text_starts_with(t, TEXT("[")))
@@ -61,13 +60,13 @@ static size_t find_port(struct text t)
 
 bool settings_endpoint_parse(struct text t, bool *ret_is_any, struct network_address *ret_address, uint16_t *ret_port)
 {
-    size_t colon = find_port(t);
+    size_t colon = settings_port_find(t);
     struct text host = text_first(t, colon);
     bool is_any = text_equals(host, TEXT("*"));
     /* an IPv6 address without brackets would leave in doubt which colon begins the port */
     if (colon >= t.length || (!is_any && !network_address_parse(host, ret_address)))
         return false;
-    if (!parse_port(text_after(t, colon + 1), ret_port))
+    if (!settings_port_parse(text_after(t, colon + 1), ret_port))
         return false;
     *ret_is_any = is_any;
     return true;
@@ -155,9 +154,7 @@ bool settings_listen_parse(struct text row, struct settings_listen *ret_listen)
     return is_good;
 }
 
-/* Of digits, dots, stars, hyphens, slashes and colons: it wants to be a network, and a typing error must not make it a
- * name. */
-static bool looks_like_network(struct text t)
+bool settings_looks_like_network(struct text t)
 {
     if (text_has_octet(t, ':') || text_has_octet(t, '/') || text_has_octet(t, '*'))
         return true;
@@ -184,7 +181,7 @@ bool settings_row_client(struct settings_row_job *job, void *row)
         return !is_trusted ||
                settings_row_refuse(job, "self as a trusted host is not built yet; write the machine's addresses");
     }
-    if (looks_like_network(word) || !settings_host_name_is_qualified(word))
+    if (settings_looks_like_network(word) || !settings_host_name_is_qualified(word))
         return settings_row_refuse_word(job, word, message);
     client->kind = SETTINGS_CLIENT_HOST;
     client->host = word;
@@ -199,7 +196,7 @@ bool settings_row_resolver(struct settings_row_job *job, void *row)
     resolver->port = 53;
     bool has_port = address.length < word.length;
     if (!text_is_empty(text_trimmed(job->rest)) || !network_address_parse(address, &resolver->address) ||
-        (has_port && !parse_port(rest, &resolver->port)))
+        (has_port && !settings_port_parse(rest, &resolver->port)))
         return settings_row_refuse_word(job, word,
                                         "write address or address@port, as in 192.0.2.53 or 2001:db8::53@5353");
     return true;
@@ -208,45 +205,4 @@ bool settings_row_resolver(struct settings_row_job *job, void *row)
 bool settings_tls_level_parse(struct text t, uint64_t *ret_level)
 {
     return settings_word_find(settings_spec(SETTINGS_KEY_advanced_tls_outgoing), t, ret_level);
-}
-
-/* [user:password@]; the user may hold "@", so the last one parts it from the host. The password may hold ":". */
-static bool take_login(struct text *rest, struct settings_host *host)
-{
-    size_t at = rest->length;
-    for (size_t i = 0; i < rest->length; i++)
-        if (rest->bytes[i] == '@')
-            at = i;
-    if (at == rest->length)
-        return true;
-    struct text login = text_take(rest, at);
-    (void)text_take(rest, 1);
-    size_t colon = text_find_octet(login, ':');
-    host->user = text_first(login, colon);
-    host->password = text_after(login, colon + 1);
-    return colon < login.length && !text_is_empty(host->user) && !text_is_empty(host->password);
-}
-
-bool settings_host_parse(struct text t, bool may_log_in, struct settings_host *ret_host, const char **ret_message)
-{
-    struct settings_host host = {.port = 25, .tls = SETTINGS_TLS_LEVEL_WORDS};
-    *ret_message = "before the @ of a host stands user:password";
-    if (!take_login(&t, &host))
-        return false;
-    *ret_message = "this host may not have a log-in";
-    if (!may_log_in && !text_is_empty(host.user))
-        return false;
-    size_t colon = find_port(t);
-    *ret_message = "the port goes from 1 to 65535, and an IPv6 address stands in brackets";
-    if (colon < t.length && !parse_port(text_after(t, colon + 1), &host.port))
-        return false;
-    host.host = text_first(t, colon);
-    host.is_address = network_address_parse(host.host, &host.address);
-    if (text_starts_with(host.host, TEXT("[")))
-        host.host = text_first(text_after(host.host, 1), host.host.length < 2 ? 0 : host.host.length - 2);
-    *ret_message = "write a host as mail.example.org, 192.0.2.1 or [2001:db8::1], with :port where it is not 25";
-    if (!host.is_address && (looks_like_network(host.host) || !domain_is_valid(host.host, true)))
-        return false;
-    *ret_host = host;
-    return true;
 }

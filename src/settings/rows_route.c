@@ -2,17 +2,10 @@
 /* Rows that say where mail goes. A message never repeats a host word: it may hold a password. */
 #include "settings/table.h"
 
-bool settings_domain_mask_is_valid(struct text t)
-{
-    if (text_starts_with(t, TEXT("*.")))
-        t = text_after(t, 2);
-    return domain_is_valid(t, true);
-}
-
-static bool parse_host(struct settings_row_job *job, struct text word, bool may_log_in, struct settings_host *ret_host)
+static bool parse_host(struct settings_row_job *job, struct text word, struct settings_host *ret_host)
 {
     const char *message = NULL;
-    return settings_host_parse(word, may_log_in, ret_host, &message) || settings_row_refuse(job, message);
+    return settings_host_parse(job->arena, word, ret_host, &message) || settings_row_refuse(job, message);
 }
 
 static bool parse_tls(struct settings_row_job *job, struct text value, uint64_t *ret_level)
@@ -24,7 +17,7 @@ static bool parse_tls(struct settings_row_job *job, struct text value, uint64_t 
 bool settings_row_relay_host(struct settings_row_job *job, void *row)
 {
     struct settings_relay_host *relay = row;
-    if (!parse_host(job, text_take_word(&job->rest), true, &relay->host))
+    if (!parse_host(job, text_take_word(&job->rest), &relay->host))
         return false;
     struct text name, value;
     enum settings_option_result result;
@@ -42,8 +35,8 @@ static bool parse_domain_mask(struct settings_row_job *job, struct text *ret_dom
     struct text word = text_take_word(&job->rest);
     if (!settings_domain_mask_is_valid(word))
         return settings_row_refuse_word(job, word, "the row begins with a domain, as in example.org or *.example.org");
-    *ret_domain = word;
-    return true;
+    return settings_domain_key(job->arena, word, ret_domain) ||
+           settings_row_refuse_word(job, word, "this is no domain name");
 }
 
 static bool parse_limit(struct settings_row_job *job, struct text value, uint64_t *ret_number)
@@ -75,7 +68,7 @@ static bool route_option(struct settings_row_job *job, struct settings_route *ro
 bool settings_row_route(struct settings_row_job *job, void *row)
 {
     struct settings_route *route = row;
-    if (!parse_domain_mask(job, &route->domain) || !parse_host(job, text_take_word(&job->rest), true, &route->host))
+    if (!parse_domain_mask(job, &route->domain) || !parse_host(job, text_take_word(&job->rest), &route->host))
         return false;
     struct text name, value;
     enum settings_option_result result;
@@ -151,7 +144,7 @@ static bool redirect_option(struct settings_row_job *job, struct settings_redire
     if (!text_equals_ignoring_case(name, TEXT("host")))
         return settings_row_refuse_word(job, name, "no such option; write host= or flags=");
     redirect->has_host = true;
-    return parse_host(job, value, true, &redirect->host);
+    return parse_host(job, value, &redirect->host);
 }
 
 bool settings_row_redirect(struct settings_row_job *job, void *row)

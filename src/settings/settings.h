@@ -242,7 +242,7 @@ must_check bool settings_listen_parse(struct text row, struct settings_listen *r
 bool settings_clients_contain(const struct settings_clients *clients, const struct network_address *address);
 /* By its networks alone; rows with host names and "self" need look-ups of the caller. */
 bool settings_trusts(const struct settings *s, const struct network_address *address);
-/* domain equals mask, or mask is "*.x" and domain lies below x; ASCII case is ignored. */
+/* domain equals mask, or mask is "*.x" and domain lies below x; ASCII case is ignored, both as A-labels. */
 bool settings_domain_matches(struct text mask, struct text domain);
 
 /* --- between processes --- */
@@ -272,6 +272,7 @@ must_check enum settings_edit_result settings_edit_unset(struct text file, const
 must_check enum settings_edit_result settings_edit_row_add(struct text file, const struct settings_spec *spec,
                                                            const struct settings *current, struct text row,
                                                            struct text comment, struct buffer *out);
+/* row may also be as it is shown, with *** for its password. */
 must_check enum settings_edit_result settings_edit_row_remove(struct text file, const struct settings_spec *spec,
                                                               const struct settings *current, struct text row,
                                                               struct buffer *out);

@@ -321,6 +321,27 @@ static void rows_are_added_and_removed_with_their_comments(void **state not_used
     arena_done(&arena);
 }
 
+static void a_row_with_a_log_in_is_removed_as_it_is_shown(void **state not_used)
+{
+    struct arena arena = arena_new(1 << 20);
+    struct settings_problems problems = {.arena = &arena};
+    struct buffer out = buffer_new(10000);
+    const struct settings_spec *relay_hosts = settings_find(TEXT("relay_hosts"));
+    struct text file =
+        TEXT("[table delivery.relay_hosts]\nanna@x.test:pass:word@relay.test # one\nanna:file:relay@other.test\n");
+    const struct settings *s;
+    assert_true(settings_parse(&arena, file, &machine, &problems, &s));
+    assert_true(text_equals(s->delivery_relay_hosts.rows[1].host.password, TEXT("file:relay")));
+    assert_int_equal(settings_edit_row_remove(file, relay_hosts, s, TEXT("anna@x.test:***@relay.test"), &out),
+                     SETTINGS_EDIT_DONE);
+    assert_true(text_equals(buffer_text(&out), TEXT("[table delivery.relay_hosts]\nanna:file:relay@other.test\n")));
+    /* and what is shown is no password */
+    assert_false(
+        settings_parse(&arena, TEXT("[table delivery.relay_hosts]\nanna:***@relay.test\n"), &machine, &problems, &s));
+    buffer_done(&out);
+    arena_done(&arena);
+}
+
 static void a_file_without_a_last_newline_and_an_empty_one_can_be_edited(void **state not_used)
 {
     struct buffer out = buffer_new(10000), small = buffer_new(10);
@@ -354,6 +375,7 @@ int main(void)
         cmocka_unit_test(what_is_not_built_takes_its_default),
         cmocka_unit_test(an_edit_changes_its_line_and_nothing_else),
         cmocka_unit_test(rows_are_added_and_removed_with_their_comments),
+        cmocka_unit_test(a_row_with_a_log_in_is_removed_as_it_is_shown),
         cmocka_unit_test(a_file_without_a_last_newline_and_an_empty_one_can_be_edited),
     };
     return cmocka_run_group_tests_name("settings/file", tests, NULL, NULL);

@@ -339,6 +339,19 @@ static void a_relay_host_is_split_at_the_last_at_sign(void **state not_used)
     end(&f);
 }
 
+static void domains_and_hosts_are_kept_as_a_labels(void **state not_used)
+{
+    struct fixture f;
+    begin_with(&f, "[table delivery.routes]\n*.MÜNCHEN.example Relay.bücher.example\n[table "
+                   "advanced.tls_policy]\nBank.Test verify\n");
+    assert_true(text_equals(f.settings->delivery_routes.rows[0].domain, TEXT("*.xn--mnchen-3ya.example")));
+    assert_true(text_equals(f.settings->delivery_routes.rows[0].host.host, TEXT("relay.xn--bcher-kva.example")));
+    assert_true(
+        text_equals(f.settings->delivery_routes.rows[0].row.text, TEXT("*.MÜNCHEN.example Relay.bücher.example")));
+    assert_true(text_equals(f.settings->advanced_tls_policy.rows[0].domain, TEXT("bank.test")));
+    end(&f);
+}
+
 static void a_log_in_is_never_shown(void **state not_used)
 {
     struct fixture f;
@@ -526,6 +539,7 @@ int main(void)
         cmocka_unit_test(a_listener_row_can_be_read_alone),
         cmocka_unit_test(domain_masks_take_what_lies_below_and_no_more),
         cmocka_unit_test(a_relay_host_is_split_at_the_last_at_sign),
+        cmocka_unit_test(domains_and_hosts_are_kept_as_a_labels),
         cmocka_unit_test(a_log_in_is_never_shown),
         cmocka_unit_test(a_role_gets_what_it_may_read_and_no_log_in_but_the_relay),
         cmocka_unit_test(a_damaged_snapshot_is_refused_or_whole),

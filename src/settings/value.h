@@ -59,9 +59,17 @@ must_check bool settings_flag_parse(struct text t, bool *ret_flag);
 must_check bool settings_tls_level_parse(struct text t, uint64_t *ret_level);
 must_check bool settings_endpoint_parse(struct text t, bool *ret_is_any, struct network_address *ret_address,
                                         uint16_t *ret_port);
-must_check bool settings_host_parse(struct text t, bool may_log_in, struct settings_host *ret_host,
+must_check bool settings_host_parse(struct arena *arena, struct text t, struct settings_host *ret_host,
                                     const char **ret_message);
 must_check bool settings_domain_mask_is_valid(struct text t);
+/* The mask with its domain as A-labels in lower case. */
+must_check bool settings_domain_key(struct arena *arena, struct text mask, struct text *ret_key);
+must_check bool settings_port_parse(struct text t, uint16_t *ret_port);
+/* Where the colon before the port stands; t.length when there is none. In "[v6]:25" it is the one after the bracket. */
+size_t settings_port_find(struct text t);
+/* Of digits, dots, stars, hyphens, slashes and colons: it wants to be a network, and a typing error must not make it a
+ * name. */
+bool settings_looks_like_network(struct text t);
 /* At least two labels, the last one no number. */
 bool settings_host_name_is_qualified(struct text name);
 /* "name=value" from a word; false when there is no "=". */
