@@ -5,7 +5,6 @@
 #ifndef SETTINGS_VALUE_H
 #define SETTINGS_VALUE_H
 
-#include "mail/utf8.h"
 #include "settings/settings.h"
 
 /* The member of a snapshot that a row of settings.def stands for. */
