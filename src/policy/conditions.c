@@ -90,8 +90,8 @@ static bool recipient_is_foreign(struct policy_look *look)
 
 static bool header_is_local_without_authorisation(struct policy_look *look)
 {
-    return policy_look_at(look, POLICY_FACT_HEADER) && !policy_look_at(look, POLICY_FACT_SENDER_EXCEPTED) && !is_logged_in(look) &&
-           is_local(look, POLICY_FACT_HEADER_FROM) && policy_look_way(look) == POLICY_WAY_NONE;
+    return policy_look_at(look, POLICY_FACT_HEADER) && !policy_look_at(look, POLICY_FACT_SENDER_EXCEPTED) &&
+           !is_logged_in(look) && is_local(look, POLICY_FACT_HEADER_FROM) && policy_look_way(look) == POLICY_WAY_NONE;
 }
 
 bool policy_applies_hello_required(struct policy_look *look)
@@ -143,8 +143,8 @@ bool policy_applies_auth_sender_mismatch(struct policy_look *look)
 bool policy_applies_local_sender_not_authorised(struct policy_look *look)
 {
     return policy_look_at(look, POLICY_SETTING_LOCAL_SENDER) && !policy_look_at(look, POLICY_FACT_SENDER_NULL) &&
-           !policy_look_at(look, POLICY_FACT_SENDER_EXCEPTED) && !is_logged_in(look) && is_local(look, POLICY_FACT_SENDER) &&
-           policy_look_way(look) == POLICY_WAY_NONE;
+           !policy_look_at(look, POLICY_FACT_SENDER_EXCEPTED) && !is_logged_in(look) &&
+           is_local(look, POLICY_FACT_SENDER) && policy_look_way(look) == POLICY_WAY_NONE;
 }
 
 bool policy_applies_too_many_recipients(struct policy_look *look)
@@ -200,7 +200,8 @@ bool policy_applies_mailbox_full(struct policy_look *look)
 
 bool policy_applies_auth_header_mismatch(struct policy_look *look)
 {
-    return policy_look_at(look, POLICY_SETTING_AUTH_HEADER) && is_logged_in(look) && policy_look_at(look, POLICY_FACT_HEADER) &&
+    return policy_look_at(look, POLICY_SETTING_AUTH_HEADER) && is_logged_in(look) &&
+           policy_look_at(look, POLICY_FACT_HEADER) &&
            policy_look_at(look, POLICY_FACT_HEADER_FROM) != MAIL_ADDRESS_LOCAL_OWN;
 }
 

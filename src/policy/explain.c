@@ -2,7 +2,10 @@
 #include "policy/explain.h"
 #include "policy/rules.h"
 
-#define WORDS(english, italian) {.en = TEXT_INIT(english), .it = TEXT_INIT(italian)}
+#define WORDS(english, italian)                                                                                        \
+    {                                                                                                                  \
+        .en = TEXT_INIT(english), .it = TEXT_INIT(italian)                                                             \
+    }
 
 /* What a line of the explanation is about: its name among the pairs, and before it in words. */
 enum topic {
@@ -41,10 +44,13 @@ static const struct {
     [TOPIC_SETTING] = {.name = TEXT_INIT("setting"), .label = WORDS("Setting behind it", "Impostazione alla base")},
     [TOPIC_ALSO] = {.name = TEXT_INIT("also"), .label = WORDS("Without that rule, next", "Senza quella regola, poi")},
     [TOPIC_CHANGE] = {.name = TEXT_INIT("change"), .label = WORDS("Would change it", "Lo cambierebbe")},
-    [TOPIC_NEARLY] = {.name = TEXT_INIT("nearly"), .label = WORDS("Another rule would decide", "Deciderebbe un'altra regola")},
+    [TOPIC_NEARLY] = {.name = TEXT_INIT("nearly"),
+                      .label = WORDS("Another rule would decide", "Deciderebbe un'altra regola")},
     [TOPIC_USER] = {.name = TEXT_INIT("remedy_user"), .label = WORDS("The user can", "L'utente può")},
-    [TOPIC_REMOTE] = {.name = TEXT_INIT("remedy_remote"), .label = WORDS("The sending server can", "Il server mittente può")},
-    [TOPIC_ADMINISTRATOR] = {.name = TEXT_INIT("remedy_administrator"), .label = WORDS("The administrator can", "L'amministratore può")},
+    [TOPIC_REMOTE] = {.name = TEXT_INIT("remedy_remote"),
+                      .label = WORDS("The sending server can", "Il server mittente può")},
+    [TOPIC_ADMINISTRATOR] = {.name = TEXT_INIT("remedy_administrator"),
+                             .label = WORDS("The administrator can", "L'amministratore può")},
 };
 
 static const struct policy_words outcomes[POLICY_OUTCOMES] = {
@@ -62,7 +68,8 @@ static const struct policy_words ways[POLICY_WAYS] = {
     [POLICY_WAY_POP] = WORDS("POP before SMTP", "POP prima di SMTP"),
 };
 
-/* --- pairs, as they are gathered --------------------------------------------------------------------------------------------------- */
+/* --- pairs, as they are gathered
+ * --------------------------------------------------------------------------------------------------- */
 
 struct page {
     struct arena *arena;
@@ -103,7 +110,8 @@ static bool is_same_verdict(const struct policy_verdict *a, const struct policy_
     return a->rule == b->rule && a->outcome == b->outcome && a->needs == b->needs;
 }
 
-/* "recipient = foreign: refused (relay-not-permitted)"; values of one input that lead to the same stand together. Returns how many were taken. */
+/* "recipient = foreign: refused (relay-not-permitted)"; values of one input that lead to the same stand together.
+ * Returns how many were taken. */
 static size_t page_add_change(struct page *page, enum topic topic, const struct policy_change *changes, size_t count)
 {
     const struct policy_input_row *row = policy_input_row(changes->input);
@@ -112,21 +120,24 @@ static size_t page_add_change(struct page *page, enum topic topic, const struct 
     buffer_append(&b, row->is_setting ? row->key : policy_words_in(&row->name, page->language));
     buffer_append(&b, TEXT(" = "));
     size_t taken = 0;
-    for (; taken < count && changes[taken].input == changes->input && is_same_verdict(&changes[taken].verdict, verdict); taken++) {
+    for (; taken < count && changes[taken].input == changes->input && is_same_verdict(&changes[taken].verdict, verdict);
+         taken++) {
         buffer_append(&b, taken ? TEXT(" / ") : TEXT_NONE);
         buffer_append(&b, policy_words_in(&row->values[changes[taken].value], page->language));
     }
     buffer_append(&b, TEXT(": "));
     buffer_append(&b, policy_words_in(&outcomes[verdict->outcome], page->language));
     buffer_append(&b, TEXT(" ("));
-    buffer_append(&b, verdict->outcome == POLICY_NEEDS ? policy_words_in(&policy_input_row(verdict->needs)->name, page->language)
-                                                       : policy_rule_word(verdict->rule));
+    buffer_append(&b, verdict->outcome == POLICY_NEEDS
+                          ? policy_words_in(&policy_input_row(verdict->needs)->name, page->language)
+                          : policy_rule_word(verdict->rule));
     buffer_append_octet(&b, ')');
     page_add_copy(page, topic, &b);
     return taken;
 }
 
-/* --- what there is to say ----------------------------------------------------------------------------------------------------------- */
+/* --- what there is to say
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static struct text or_unknown(struct text t)
 {
@@ -152,7 +163,9 @@ struct reply_arguments policy_reply_arguments(enum reply reply, const struct pol
         {.reply = REPLY_MESSAGE_TOO_LARGE, .first = offsetof(struct policy_subject, size_limit)},
         {.reply = REPLY_MAIL_LOOP, .first = offsetof(struct policy_subject, hop_limit)},
         {.reply = REPLY_TOO_MANY_RECIPIENTS, .first = offsetof(struct policy_subject, recipient_limit)},
-        {.reply = REPLY_MESSAGE_ACCEPTED, .first = offsetof(struct policy_subject, octets), .second = offsetof(struct policy_subject, id)},
+        {.reply = REPLY_MESSAGE_ACCEPTED,
+         .first = offsetof(struct policy_subject, octets),
+         .second = offsetof(struct policy_subject, id)},
     };
     struct reply_arguments arguments = {.values = {TEXT_NONE, TEXT_NONE, TEXT_NONE, TEXT_NONE}};
     for (size_t i = 0; i < length_of(rows); i++) {
@@ -216,7 +229,8 @@ static void page_add_unknown(struct page *page, const struct policy_question *q,
 static void page_add_nearest(struct page *page, const struct policy_question *q, const struct policy_verdict *now)
 {
     enum policy_rule behind[POLICY_RULES];
-    const size_t behind_count = now->outcome == POLICY_REFUSE ? policy_behind(&q->facts, &q->settings, behind, POLICY_RULES) : 0;
+    const size_t behind_count =
+        now->outcome == POLICY_REFUSE ? policy_behind(&q->facts, &q->settings, behind, POLICY_RULES) : 0;
     for (size_t i = 0; i < behind_count; i++)
         page_add(page, TOPIC_ALSO, policy_rule_word(behind[i]));
     struct policy_change changes[POLICY_CHANGES];
@@ -251,7 +265,9 @@ bool policy_explain_pairs(struct arena *arena, const struct policy_question *que
     return true;
 }
 
-/* --- words ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- words
+ * ----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static enum topic topic_of(struct text name)
 {
@@ -262,7 +278,8 @@ static enum topic topic_of(struct text name)
 }
 
 /* A list stands under its label once. */
-static void lines_append(struct buffer *b, const struct policy_pair *pairs, size_t count, enum settings_language language)
+static void lines_append(struct buffer *b, const struct policy_pair *pairs, size_t count,
+                         enum settings_language language)
 {
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || !text_equals(pairs[i].name, pairs[i - 1].name)) {
@@ -278,7 +295,8 @@ static void lines_append(struct buffer *b, const struct policy_pair *pairs, size
     }
 }
 
-/* Changes that turn the verdict and those that do not come mixed, in the order of the inputs: each list in one piece. */
+/* Changes that turn the verdict and those that do not come mixed, in the order of the inputs: each list in one piece.
+ */
 static size_t pairs_grouped(const struct policy_pair *pairs, size_t count, struct policy_pair *grouped)
 {
     size_t out = 0;
@@ -305,7 +323,8 @@ static const struct policy_words code_classes[] = {
           "L'errore è nel comando o nel suo ordine: fallirà di nuovo se non viene inviato in modo diverso."),
     WORDS("It passes: the sending server keeps the message and tries again by itself.",
           "È temporaneo: il server mittente conserva il messaggio e riprova da solo."),
-    WORDS("It is final: trying again unchanged gives the same answer.", "È definitivo: riprovare senza cambiare nulla dà la stessa risposta."),
+    WORDS("It is final: trying again unchanged gives the same answer.",
+          "È definitivo: riprovare senza cambiare nulla dà la stessa risposta."),
 };
 
 static const struct policy_words *code_class(unsigned code)
@@ -336,7 +355,8 @@ bool policy_explain_code(struct buffer *b, struct text code, enum settings_langu
     struct page page = {.arena = &arena, .language = language, .pairs = pairs};
     const struct reply_row *said = reply_row(reply);
     struct buffer line released_by(buffer_done) = buffer_new(2048);
-    buffer_append_format(&line, "%u %.*s %.*s", said->code, TEXT_ARGUMENTS(said->enhanced), TEXT_ARGUMENTS(said->words));
+    buffer_append_format(&line, "%u %.*s %.*s", said->code, TEXT_ARGUMENTS(said->enhanced),
+                         TEXT_ARGUMENTS(said->words));
     page_add_copy(&page, TOPIC_REPLY, &line);
     page_add(&page, TOPIC_CODE, code);
     const struct policy_rule_row *row = rule_of_reply(reply);

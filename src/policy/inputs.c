@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/inputs.h"
 
-#define WORDS(english, italian) {.en = TEXT_INIT(english), .it = TEXT_INIT(italian)}
+#define WORDS(english, italian)                                                                                        \
+    {                                                                                                                  \
+        .en = TEXT_INIT(english), .it = TEXT_INIT(italian)                                                             \
+    }
 
 static const struct policy_words flags[] = {[false] = WORDS("no", "no"), [true] = WORDS("yes", "sì")};
 
@@ -57,18 +60,28 @@ static const struct policy_words pop_scopes[] = {
 };
 
 static const struct policy_input_row rows[] = {
-    [POLICY_INPUT_NONE] = {.word = TEXT_INIT("none"), .name = WORDS("nothing", "nulla"), .values = flags, .value_count = 0},
-#define ROW(id, member, table, setting_key, setting, english, italian)                                                  \
-    [id] = {.word = TEXT_INIT(#member), .key = TEXT_INIT(setting_key), .is_setting = setting, .name = WORDS(english, italian), \
-            .values = table, .value_count = length_of(table)},
-#define FACT(NAME, member, type, values, key, english, italian) ROW(POLICY_FACT_##NAME, member, values, key, false, english, italian)
-#define SETTING(NAME, member, type, values, key, english, italian) ROW(POLICY_SETTING_##NAME, member, values, key, true, english, italian)
+    [POLICY_INPUT_NONE] = {.word = TEXT_INIT("none"),
+                           .name = WORDS("nothing", "nulla"),
+                           .values = flags,
+                           .value_count = 0},
+#define ROW(id, member, table, setting_key, setting, english, italian)                                                 \
+    [id] = {.word = TEXT_INIT(#member),                                                                                \
+            .key = TEXT_INIT(setting_key),                                                                             \
+            .is_setting = setting,                                                                                     \
+            .name = WORDS(english, italian),                                                                           \
+            .values = table,                                                                                           \
+            .value_count = length_of(table)},
+#define FACT(NAME, member, type, values, key, english, italian)                                                        \
+    ROW(POLICY_FACT_##NAME, member, values, key, false, english, italian)
+#define SETTING(NAME, member, type, values, key, english, italian)                                                     \
+    ROW(POLICY_SETTING_##NAME, member, values, key, true, english, italian)
 #include "policy/inputs.def"
 #undef ROW
 };
 
 _Static_assert(length_of(kinds) == MAIL_ADDRESS_KINDS, "every kind of address has its words");
-_Static_assert(length_of(local_headers) == SETTINGS_LOCAL_HEADER_WORDS, "every word of unauthorised_local_header is known");
+_Static_assert(length_of(local_headers) == SETTINGS_LOCAL_HEADER_WORDS,
+               "every word of unauthorised_local_header is known");
 _Static_assert(length_of(pop_scopes) == SETTINGS_POP_SCOPE_WORDS, "every word of pop_before_smtp_scope is known");
 
 const struct policy_input_row *policy_input_row(enum policy_input input)

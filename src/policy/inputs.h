@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inputs: facts and settings as one numbered list of small values, for those who walk or explain them: the proof and explain.
- * Values count from 0 to policy_input_values() - 1. */
+/* inputs: facts and settings as one numbered list of small values, for those who walk or explain them: the proof and
+ * explain. Values count from 0 to policy_input_values() - 1. */
 #ifndef POLICY_INPUTS_H
 #define POLICY_INPUTS_H
 
@@ -11,8 +11,8 @@ struct policy_words {
 };
 
 struct policy_input_row {
-    struct text word;  /* "is_logged_in" */
-    struct text key;   /* the setting behind it; empty: none */
+    struct text word; /* "is_logged_in" */
+    struct text key;  /* the setting behind it; empty: none */
     bool is_setting;
     struct policy_words name;
     const struct policy_words *values;

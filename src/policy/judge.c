@@ -32,7 +32,8 @@ struct policy_verdict policy_judge_by(const struct policy_rules *rules, struct p
             return verdict_of(row);
     }
     /* The last row of each stage always applies; a table with a hole stays shut. */
-    return (struct policy_verdict){.outcome = POLICY_REFUSE, .rule = POLICY_RULE_NONE, .reply = REPLY_FACTS_UNAVAILABLE};
+    return (struct policy_verdict){
+        .outcome = POLICY_REFUSE, .rule = POLICY_RULE_NONE, .reply = REPLY_FACTS_UNAVAILABLE};
 }
 
 struct policy_verdict policy_judge(const struct policy_facts *facts, const struct policy_settings *settings)

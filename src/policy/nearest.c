@@ -14,10 +14,12 @@ static bool can_not_be(const struct policy_facts *facts, enum policy_input input
         return true;
     if (input == POLICY_FACT_RECIPIENT)
         return value == MAIL_ADDRESS_LOCAL_OWN;
-    return (input == POLICY_FACT_SENDER || input == POLICY_FACT_HEADER_FROM) && value == MAIL_ADDRESS_LOCAL_OWN && !facts->is_logged_in;
+    return (input == POLICY_FACT_SENDER || input == POLICY_FACT_HEADER_FROM) && value == MAIL_ADDRESS_LOCAL_OWN &&
+           !facts->is_logged_in;
 }
 
-size_t policy_changes(const struct policy_facts *facts, const struct policy_settings *settings, struct policy_change *changes, size_t limit)
+size_t policy_changes(const struct policy_facts *facts, const struct policy_settings *settings,
+                      struct policy_change *changes, size_t limit)
 {
     const struct policy_rules rules = policy_rules_all();
     struct policy_look look = {.facts = facts, .settings = settings};
@@ -41,7 +43,8 @@ size_t policy_changes(const struct policy_facts *facts, const struct policy_sett
     return count;
 }
 
-size_t policy_behind(const struct policy_facts *facts, const struct policy_settings *settings, enum policy_rule *rules, size_t limit)
+size_t policy_behind(const struct policy_facts *facts, const struct policy_settings *settings, enum policy_rule *rules,
+                     size_t limit)
 {
     const struct policy_rules all = policy_rules_all();
     struct policy_rule_row rows[POLICY_RULES];

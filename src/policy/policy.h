@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* policy: from facts and settings to a verdict with its reason, or to the ONE fact still needed: the caller looks it up, sets it and judges
- * again; each fact is asked for at most once. Every verdict is judged from all facts of the session so far, never from an earlier verdict.
- * Pure: the same facts and settings give the same verdict, live, in `portiere explain`, in the audit and in the relay proof.
- * Authorisation is exactly one of AUTH, trusted host, POP before SMTP; AUTH decides first, the other two count on smtp listeners only.
- * The caller asks the vault for the sender and the From field WITH the login (LOCAL_OWN wins over full or disabled there), and for
- * recipients without one. <Postmaster> without a domain is MAIL_ADDRESS_LOCAL, unasked.
- * What we forward or redirect ourselves is not judged again: permission was given for the recipient as the client wrote it. */
+/* policy: from facts and settings to a verdict with its reason, or to the ONE fact still needed: the caller looks it
+ * up, sets it and judges again; each fact is asked for at most once. Every verdict is judged from all facts of the
+ * session so far, never from an earlier verdict. Pure: the same facts and settings give the same verdict, live, in
+ * `portiere explain`, in the audit and in the relay proof. Authorisation is exactly one of AUTH, trusted host, POP
+ * before SMTP; AUTH decides first, the other two count on smtp listeners only. The caller asks the vault for the sender
+ * and the From field WITH the login (LOCAL_OWN wins over full or disabled there), and for recipients without one.
+ * <Postmaster> without a domain is MAIL_ADDRESS_LOCAL, unasked. What we forward or redirect ourselves is not judged
+ * again: permission was given for the recipient as the client wrote it. */
 #ifndef POLICY_POLICY_H
 #define POLICY_POLICY_H
 
@@ -60,10 +61,10 @@ struct policy_facts {
     enum mail_address_kind sender;
     bool is_sender_excepted; /* client or sender stands in local_sender_exceptions */
     enum mail_address_kind recipient;
-    bool is_postmaster;      /* address_is_postmaster(); a foreign one is still a foreign recipient */
+    bool is_postmaster; /* address_is_postmaster(); a foreign one is still a foreign recipient */
     bool has_header_from;
     enum mail_address_kind header_from; /* several addresses: the worst (foreign before local before own) */
-    bool is_over_size;       /* at MAIL what SIZE declares, later what came */
+    bool is_over_size;                  /* at MAIL what SIZE declares, later what came */
     bool is_over_hops;
     bool is_over_recipients; /* max_recipients_server were accepted already */
 };
@@ -123,7 +124,8 @@ enum policy_rule {
     POLICY_RULE_SENDER,
     POLICY_RULE_MESSAGE,
     POLICY_RULE_COMMAND,
-    POLICY_RULE_FACT_UNAVAILABLE, /* stands beside the order: the rule being tried needs a fact that nobody can tell now */
+    POLICY_RULE_FACT_UNAVAILABLE, /* stands beside the order: the rule being tried needs a fact that nobody can tell now
+                                   */
     POLICY_RULES,
 };
 
@@ -156,9 +158,10 @@ struct policy_verdict {
 
 struct policy_verdict policy_judge(const struct policy_facts *facts, const struct policy_settings *settings);
 
-/* By which of the three ways the client is authorised. False: *ret_needs names the fact without which it can't be told. */
-must_check bool policy_way_of(const struct policy_facts *facts, const struct policy_settings *settings, enum policy_way *ret_way,
-                              enum policy_input *ret_needs);
+/* By which of the three ways the client is authorised. False: *ret_needs names the fact without which it can't be told.
+ */
+must_check bool policy_way_of(const struct policy_facts *facts, const struct policy_settings *settings,
+                              enum policy_way *ret_way, enum policy_input *ret_needs);
 
 struct policy_settings policy_settings_of(const struct settings *s);
 

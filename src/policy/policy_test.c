@@ -67,27 +67,45 @@ static const struct {
     /* goal: strangers get in with mail for us, and nothing else */
     {"a stranger writes to us", RCPT FOREIGN TO_US, POLICY_RULE_LOCAL_DELIVERY, REPLY_RECIPIENT_OK},
     {"a stranger relays", RCPT FOREIGN OUT, POLICY_RULE_RELAY_NOT_PERMITTED, REPLY_RELAY_NOT_PERMITTED},
-    {"a stranger relays, all settings off", RCPT FOREIGN OUT "require_helo=no;reject_unauthorised_local_sender=no;relay_only_local_sender=no", POLICY_RULE_RELAY_NOT_PERMITTED, REPLY_RELAY_NOT_PERMITTED},
-    {"a stranger with a local sender", MAIL LOCAL, POLICY_RULE_LOCAL_SENDER_NOT_AUTHORISED, REPLY_SENDER_NOT_AUTHORISED},
-    {"a stranger with a local sender nobody has", MAIL "sender=local domain, nobody there", POLICY_RULE_LOCAL_SENDER_NOT_AUTHORISED, REPLY_SENDER_NOT_AUTHORISED},
+    {"a stranger relays, all settings off",
+     RCPT FOREIGN OUT "require_helo=no;reject_unauthorised_local_sender=no;relay_only_local_sender=no",
+     POLICY_RULE_RELAY_NOT_PERMITTED, REPLY_RELAY_NOT_PERMITTED},
+    {"a stranger with a local sender", MAIL LOCAL, POLICY_RULE_LOCAL_SENDER_NOT_AUTHORISED,
+     REPLY_SENDER_NOT_AUTHORISED},
+    {"a stranger with a local sender nobody has", MAIL "sender=local domain, nobody there",
+     POLICY_RULE_LOCAL_SENDER_NOT_AUTHORISED, REPLY_SENDER_NOT_AUTHORISED},
     {"a local sender, logged in", MAIL LOGIN OWN, POLICY_RULE_SENDER, REPLY_SENDER_OK},
     {"a local sender, trusted", MAIL TRUSTED LOCAL, POLICY_RULE_SENDER, REPLY_SENDER_OK},
-    {"a local sender, after POP3", MAIL LOCAL "pop_before_smtp=yes;pop=by the sender's account", POLICY_RULE_SENDER, REPLY_SENDER_OK},
-    {"a local sender, refusal off", MAIL LOCAL "reject_unauthorised_local_sender=no", POLICY_RULE_SENDER, REPLY_SENDER_OK},
-    {"a local sender, refusal off, writes to us", RCPT LOCAL TO_US "reject_unauthorised_local_sender=no", POLICY_RULE_LOCAL_DELIVERY, REPLY_RECIPIENT_OK},
-    {"a local sender, refusal off, relays", RCPT LOCAL OUT "reject_unauthorised_local_sender=no", POLICY_RULE_RELAY_NOT_PERMITTED, REPLY_RELAY_NOT_PERMITTED},
+    {"a local sender, after POP3", MAIL LOCAL "pop_before_smtp=yes;pop=by the sender's account", POLICY_RULE_SENDER,
+     REPLY_SENDER_OK},
+    {"a local sender, refusal off", MAIL LOCAL "reject_unauthorised_local_sender=no", POLICY_RULE_SENDER,
+     REPLY_SENDER_OK},
+    {"a local sender, refusal off, writes to us", RCPT LOCAL TO_US "reject_unauthorised_local_sender=no",
+     POLICY_RULE_LOCAL_DELIVERY, REPLY_RECIPIENT_OK},
+    {"a local sender, refusal off, relays", RCPT LOCAL OUT "reject_unauthorised_local_sender=no",
+     POLICY_RULE_RELAY_NOT_PERMITTED, REPLY_RELAY_NOT_PERMITTED},
     {"a list that carries our address", MAIL LOCAL "is_sender_excepted=yes", POLICY_RULE_SENDER, REPLY_SENDER_OK},
-    {"a list that carries our address relays", RCPT LOCAL OUT "is_sender_excepted=yes", POLICY_RULE_RELAY_NOT_PERMITTED, REPLY_RELAY_NOT_PERMITTED},
+    {"a list that carries our address relays", RCPT LOCAL OUT "is_sender_excepted=yes", POLICY_RULE_RELAY_NOT_PERMITTED,
+     REPLY_RELAY_NOT_PERMITTED},
     /* POP before SMTP */
-    {"POP3 while it is off", MAIL LOCAL "pop=by the sender's account", POLICY_RULE_LOCAL_SENDER_NOT_AUTHORISED, REPLY_SENDER_NOT_AUTHORISED},
-    {"POP3 by another account, scope address", MAIL LOCAL "pop_before_smtp=yes;pop=by another account", POLICY_RULE_LOCAL_SENDER_NOT_AUTHORISED, REPLY_SENDER_NOT_AUTHORISED},
-    {"POP3 by another account, scope host", MAIL LOCAL "pop_before_smtp=yes;pop_scope=host;pop=by another account", POLICY_RULE_SENDER, REPLY_SENDER_OK},
-    {"POP3 does not count on submission", MAIL LOCAL "listener=submission;is_encrypted=yes;pop_before_smtp=yes;pop=by the sender's account", POLICY_RULE_SUBMISSION_NEEDS_LOGIN, REPLY_LOGIN_REQUIRED},
-    {"POP3 relays with its own sender", RCPT LOCAL OUT "pop_before_smtp=yes;pop=by the sender's account", POLICY_RULE_RELAY, REPLY_RECIPIENT_OK_FORWARD},
+    {"POP3 while it is off", MAIL LOCAL "pop=by the sender's account", POLICY_RULE_LOCAL_SENDER_NOT_AUTHORISED,
+     REPLY_SENDER_NOT_AUTHORISED},
+    {"POP3 by another account, scope address", MAIL LOCAL "pop_before_smtp=yes;pop=by another account",
+     POLICY_RULE_LOCAL_SENDER_NOT_AUTHORISED, REPLY_SENDER_NOT_AUTHORISED},
+    {"POP3 by another account, scope host", MAIL LOCAL "pop_before_smtp=yes;pop_scope=host;pop=by another account",
+     POLICY_RULE_SENDER, REPLY_SENDER_OK},
+    {"POP3 does not count on submission",
+     MAIL LOCAL "listener=submission;is_encrypted=yes;pop_before_smtp=yes;pop=by the sender's account",
+     POLICY_RULE_SUBMISSION_NEEDS_LOGIN, REPLY_LOGIN_REQUIRED},
+    {"POP3 relays with its own sender", RCPT LOCAL OUT "pop_before_smtp=yes;pop=by the sender's account",
+     POLICY_RULE_RELAY, REPLY_RECIPIENT_OK_FORWARD},
     /* submission */
-    {"587 without AUTH, in clear", MAIL FOREIGN "listener=submission", POLICY_RULE_SUBMISSION_NEEDS_TLS, REPLY_TLS_REQUIRED},
-    {"587 without AUTH, under TLS", MAIL FOREIGN "listener=submission;is_encrypted=yes", POLICY_RULE_SUBMISSION_NEEDS_LOGIN, REPLY_LOGIN_REQUIRED},
-    {"587 trusted without AUTH", MAIL TRUSTED FOREIGN "listener=submission;is_encrypted=yes", POLICY_RULE_SUBMISSION_NEEDS_LOGIN, REPLY_LOGIN_REQUIRED},
+    {"587 without AUTH, in clear", MAIL FOREIGN "listener=submission", POLICY_RULE_SUBMISSION_NEEDS_TLS,
+     REPLY_TLS_REQUIRED},
+    {"587 without AUTH, under TLS", MAIL FOREIGN "listener=submission;is_encrypted=yes",
+     POLICY_RULE_SUBMISSION_NEEDS_LOGIN, REPLY_LOGIN_REQUIRED},
+    {"587 trusted without AUTH", MAIL TRUSTED FOREIGN "listener=submission;is_encrypted=yes",
+     POLICY_RULE_SUBMISSION_NEEDS_LOGIN, REPLY_LOGIN_REQUIRED},
     {"587 AUTH in clear", "stage=AUTH;listener=submission", POLICY_RULE_LOGIN_NEEDS_TLS, REPLY_LOGIN_NEEDS_TLS},
     {"587 AUTH under TLS", "stage=AUTH;listener=submission;is_encrypted=yes", POLICY_RULE_COMMAND, REPLY_NONE},
     {"25 AUTH, not offered", "stage=AUTH;is_encrypted=yes", POLICY_RULE_LOGIN_NOT_OFFERED, REPLY_LOGIN_NOT_OFFERED},
@@ -98,47 +116,73 @@ static const struct {
     {"login with another's address", MAIL LOGIN LOCAL, POLICY_RULE_AUTH_SENDER_MISMATCH, REPLY_AUTH_SENDER_MISMATCH},
     {"login with a foreign address", MAIL LOGIN FOREIGN, POLICY_RULE_AUTH_SENDER_MISMATCH, REPLY_AUTH_SENDER_MISMATCH},
     {"login with <>", MAIL LOGIN "is_sender_null=yes", POLICY_RULE_SENDER, REPLY_SENDER_OK},
-    {"login with another's address, refusal off", MAIL LOGIN LOCAL "reject_auth_sender_mismatch=no", POLICY_RULE_SENDER, REPLY_SENDER_OK},
-    {"login's address is put in its place", MAIL LOGIN LOCAL "auth_sets_sender=yes", POLICY_RULE_SENDER_FROM_LOGIN, REPLY_SENDER_OK},
-    {"a trusted host that logs in is bound", MAIL TRUSTED "offers_auth=yes;is_encrypted=yes;is_logged_in=yes;" LOCAL, POLICY_RULE_AUTH_SENDER_MISMATCH, REPLY_AUTH_SENDER_MISMATCH},
+    {"login with another's address, refusal off", MAIL LOGIN LOCAL "reject_auth_sender_mismatch=no", POLICY_RULE_SENDER,
+     REPLY_SENDER_OK},
+    {"login's address is put in its place", MAIL LOGIN LOCAL "auth_sets_sender=yes", POLICY_RULE_SENDER_FROM_LOGIN,
+     REPLY_SENDER_OK},
+    {"a trusted host that logs in is bound", MAIL TRUSTED "offers_auth=yes;is_encrypted=yes;is_logged_in=yes;" LOCAL,
+     POLICY_RULE_AUTH_SENDER_MISMATCH, REPLY_AUTH_SENDER_MISMATCH},
     {"login relays", RCPT LOGIN OWN OUT, POLICY_RULE_RELAY, REPLY_RECIPIENT_OK_FORWARD},
     {"login relays a report", RCPT LOGIN "is_sender_null=yes;" OUT, POLICY_RULE_RELAY_NULL, REPLY_RECIPIENT_OK_FORWARD},
-    {"login relays a foreign sender, mismatch off", RCPT LOGIN FOREIGN OUT "reject_auth_sender_mismatch=no", POLICY_RULE_RELAY_SENDER_NOT_LOCAL, REPLY_RELAY_SENDER_NOT_LOCAL},
+    {"login relays a foreign sender, mismatch off", RCPT LOGIN FOREIGN OUT "reject_auth_sender_mismatch=no",
+     POLICY_RULE_RELAY_SENDER_NOT_LOCAL, REPLY_RELAY_SENDER_NOT_LOCAL},
     /* relay only with a local sender */
-    {"trusted relays a foreign sender", RCPT TRUSTED FOREIGN OUT, POLICY_RULE_RELAY_SENDER_NOT_LOCAL, REPLY_RELAY_SENDER_NOT_LOCAL},
+    {"trusted relays a foreign sender", RCPT TRUSTED FOREIGN OUT, POLICY_RULE_RELAY_SENDER_NOT_LOCAL,
+     REPLY_RELAY_SENDER_NOT_LOCAL},
     {"trusted, foreign sender, to us", RCPT TRUSTED FOREIGN TO_US, POLICY_RULE_LOCAL_DELIVERY, REPLY_RECIPIENT_OK},
-    {"trusted relays a foreign sender, off", RCPT TRUSTED FOREIGN OUT "relay_only_local_sender=no", POLICY_RULE_RELAY, REPLY_RECIPIENT_OK_FORWARD},
+    {"trusted relays a foreign sender, off", RCPT TRUSTED FOREIGN OUT "relay_only_local_sender=no", POLICY_RULE_RELAY,
+     REPLY_RECIPIENT_OK_FORWARD},
     {"trusted relays a local sender", RCPT TRUSTED LOCAL OUT, POLICY_RULE_RELAY, REPLY_RECIPIENT_OK_FORWARD},
-    {"trusted relays a report", RCPT TRUSTED "is_sender_null=yes;" OUT, POLICY_RULE_RELAY_NULL_SENDER, REPLY_RELAY_NULL_SENDER},
-    {"trusted relays a report, off", RCPT TRUSTED "is_sender_null=yes;relay_only_local_sender=no;" OUT, POLICY_RULE_RELAY_NULL_SENDER, REPLY_RELAY_NULL_SENDER},
+    {"trusted relays a report", RCPT TRUSTED "is_sender_null=yes;" OUT, POLICY_RULE_RELAY_NULL_SENDER,
+     REPLY_RELAY_NULL_SENDER},
+    {"trusted relays a report, off", RCPT TRUSTED "is_sender_null=yes;relay_only_local_sender=no;" OUT,
+     POLICY_RULE_RELAY_NULL_SENDER, REPLY_RELAY_NULL_SENDER},
     /* HELO */
     {"MAIL first", MAIL "has_greeted=no", POLICY_RULE_HELLO_REQUIRED, REPLY_HELLO_REQUIRED},
     {"MAIL first, off", MAIL FOREIGN "has_greeted=no;require_helo=no", POLICY_RULE_SENDER, REPLY_SENDER_OK},
     {"VRFY first", "has_greeted=no", POLICY_RULE_HELLO_REQUIRED, REPLY_HELLO_REQUIRED},
     /* recipients */
     {"<> to us", RCPT "is_sender_null=yes;" TO_US, POLICY_RULE_LOCAL_DELIVERY, REPLY_RECIPIENT_OK},
-    {"nobody", RCPT FOREIGN "recipient=local domain, nobody there", POLICY_RULE_RECIPIENT_UNKNOWN, REPLY_RECIPIENT_UNKNOWN},
+    {"nobody", RCPT FOREIGN "recipient=local domain, nobody there", POLICY_RULE_RECIPIENT_UNKNOWN,
+     REPLY_RECIPIENT_UNKNOWN},
     {"full", RCPT FOREIGN "recipient=local, mailbox full", POLICY_RULE_MAILBOX_FULL, REPLY_MAILBOX_FULL},
-    {"full for good", RCPT FOREIGN "recipient=local, mailbox full;full_mailbox_permanent=yes", POLICY_RULE_MAILBOX_FULL_PERMANENT, REPLY_MAILBOX_FULL_PERMANENT},
-    {"disabled", RCPT FOREIGN "recipient=local, account disabled", POLICY_RULE_RECIPIENT_DISABLED, REPLY_RECIPIENT_DISABLED},
-    {"the store is away", RCPT FOREIGN "recipient=can't be told now", POLICY_RULE_FACT_UNAVAILABLE, REPLY_RECIPIENT_UNAVAILABLE},
-    {"the store is away at MAIL", MAIL "sender=can't be told now", POLICY_RULE_FACT_UNAVAILABLE, REPLY_FACTS_UNAVAILABLE},
-    {"postmaster, full", RCPT FOREIGN "is_postmaster=yes;recipient=local, mailbox full", POLICY_RULE_POSTMASTER, REPLY_RECIPIENT_OK},
-    {"a foreign postmaster", RCPT FOREIGN OUT "is_postmaster=yes", POLICY_RULE_RELAY_NOT_PERMITTED, REPLY_RELAY_NOT_PERMITTED},
-    {"one recipient too many", RCPT FOREIGN TO_US "is_over_recipients=yes", POLICY_RULE_TOO_MANY_RECIPIENTS, REPLY_TOO_MANY_RECIPIENTS},
+    {"full for good", RCPT FOREIGN "recipient=local, mailbox full;full_mailbox_permanent=yes",
+     POLICY_RULE_MAILBOX_FULL_PERMANENT, REPLY_MAILBOX_FULL_PERMANENT},
+    {"disabled", RCPT FOREIGN "recipient=local, account disabled", POLICY_RULE_RECIPIENT_DISABLED,
+     REPLY_RECIPIENT_DISABLED},
+    {"the store is away", RCPT FOREIGN "recipient=can't be told now", POLICY_RULE_FACT_UNAVAILABLE,
+     REPLY_RECIPIENT_UNAVAILABLE},
+    {"the store is away at MAIL", MAIL "sender=can't be told now", POLICY_RULE_FACT_UNAVAILABLE,
+     REPLY_FACTS_UNAVAILABLE},
+    {"postmaster, full", RCPT FOREIGN "is_postmaster=yes;recipient=local, mailbox full", POLICY_RULE_POSTMASTER,
+     REPLY_RECIPIENT_OK},
+    {"a foreign postmaster", RCPT FOREIGN OUT "is_postmaster=yes", POLICY_RULE_RELAY_NOT_PERMITTED,
+     REPLY_RELAY_NOT_PERMITTED},
+    {"one recipient too many", RCPT FOREIGN TO_US "is_over_recipients=yes", POLICY_RULE_TOO_MANY_RECIPIENTS,
+     REPLY_TOO_MANY_RECIPIENTS},
     /* the message */
     {"SIZE over the limit", MAIL FOREIGN "is_over_size=yes", POLICY_RULE_MESSAGE_TOO_LARGE, REPLY_MESSAGE_TOO_LARGE},
     {"too large", TEXT_ "is_over_size=yes", POLICY_RULE_MESSAGE_TOO_LARGE, REPLY_MESSAGE_TOO_LARGE},
     {"21 Received", TEXT_ "is_over_hops=yes", POLICY_RULE_MAIL_LOOP, REPLY_MAIL_LOOP},
     {"no From", TEXT_, POLICY_RULE_MESSAGE, REPLY_MESSAGE_ACCEPTED},
-    {"a stranger's own From", TEXT_ "has_header_from=yes;header_from=foreign", POLICY_RULE_MESSAGE, REPLY_MESSAGE_ACCEPTED},
-    {"our From, mark", TEXT_ "has_header_from=yes;header_from=local", POLICY_RULE_LOCAL_HEADER_MARKED, REPLY_MESSAGE_ACCEPTED},
-    {"our From, refuse", TEXT_ "has_header_from=yes;header_from=local;unauthorised_local_header=refuse", POLICY_RULE_LOCAL_HEADER_NOT_AUTHORISED, REPLY_LOCAL_HEADER_NOT_AUTHORISED},
-    {"our From, off", TEXT_ "has_header_from=yes;header_from=local;unauthorised_local_header=off", POLICY_RULE_MESSAGE, REPLY_MESSAGE_ACCEPTED},
-    {"our From through a list", TEXT_ "has_header_from=yes;header_from=local;is_sender_excepted=yes;unauthorised_local_header=refuse", POLICY_RULE_MESSAGE, REPLY_MESSAGE_ACCEPTED},
-    {"login's From is another's", TEXT_ OWN LOGIN "has_header_from=yes;header_from=local", POLICY_RULE_AUTH_HEADER_MISMATCH, REPLY_AUTH_HEADER_MISMATCH},
-    {"login's From is its own", TEXT_ OWN LOGIN "has_header_from=yes;header_from=the login's own", POLICY_RULE_MESSAGE, REPLY_MESSAGE_ACCEPTED},
-    {"login's From is another's, off", TEXT_ OWN LOGIN "has_header_from=yes;header_from=local;reject_auth_header_mismatch=no", POLICY_RULE_MESSAGE, REPLY_MESSAGE_ACCEPTED},
+    {"a stranger's own From", TEXT_ "has_header_from=yes;header_from=foreign", POLICY_RULE_MESSAGE,
+     REPLY_MESSAGE_ACCEPTED},
+    {"our From, mark", TEXT_ "has_header_from=yes;header_from=local", POLICY_RULE_LOCAL_HEADER_MARKED,
+     REPLY_MESSAGE_ACCEPTED},
+    {"our From, refuse", TEXT_ "has_header_from=yes;header_from=local;unauthorised_local_header=refuse",
+     POLICY_RULE_LOCAL_HEADER_NOT_AUTHORISED, REPLY_LOCAL_HEADER_NOT_AUTHORISED},
+    {"our From, off", TEXT_ "has_header_from=yes;header_from=local;unauthorised_local_header=off", POLICY_RULE_MESSAGE,
+     REPLY_MESSAGE_ACCEPTED},
+    {"our From through a list",
+     TEXT_ "has_header_from=yes;header_from=local;is_sender_excepted=yes;unauthorised_local_header=refuse",
+     POLICY_RULE_MESSAGE, REPLY_MESSAGE_ACCEPTED},
+    {"login's From is another's", TEXT_ OWN LOGIN "has_header_from=yes;header_from=local",
+     POLICY_RULE_AUTH_HEADER_MISMATCH, REPLY_AUTH_HEADER_MISMATCH},
+    {"login's From is its own", TEXT_ OWN LOGIN "has_header_from=yes;header_from=the login's own", POLICY_RULE_MESSAGE,
+     REPLY_MESSAGE_ACCEPTED},
+    {"login's From is another's, off",
+     TEXT_ OWN LOGIN "has_header_from=yes;header_from=local;reject_auth_header_mismatch=no", POLICY_RULE_MESSAGE,
+     REPLY_MESSAGE_ACCEPTED},
 };
 
 static void each_case_is_decided_by_its_rule(void **state not_used)
@@ -149,7 +193,8 @@ static void each_case_is_decided_by_its_rule(void **state not_used)
         inputs_set(&facts, &settings, cases[i].inputs);
         const struct policy_verdict verdict = policy_judge(&facts, &settings);
         if (verdict.rule != cases[i].rule || verdict.reply != cases[i].reply) {
-            const struct text word = verdict.outcome == POLICY_NEEDS ? policy_input_word(verdict.needs) : policy_rule_word(verdict.rule);
+            const struct text word =
+                verdict.outcome == POLICY_NEEDS ? policy_input_word(verdict.needs) : policy_rule_word(verdict.rule);
             fail_msg("%s: %.*s", cases[i].name, TEXT_ARGUMENTS(word));
         }
     }
@@ -160,7 +205,8 @@ static void one_fact_is_asked_for_at_a_time(void **state not_used)
     struct policy_facts facts = {.stage = POLICY_STAGE_RECIPIENT, .has_greeted = true};
     struct policy_settings settings = guide;
     settings.pop_before_smtp = true;
-    static const enum policy_input asked[] = {POLICY_FACT_SENDER, POLICY_FACT_TRUSTED, POLICY_FACT_POP, POLICY_FACT_RECIPIENT};
+    static const enum policy_input asked[] = {POLICY_FACT_SENDER, POLICY_FACT_TRUSTED, POLICY_FACT_POP,
+                                              POLICY_FACT_RECIPIENT};
     static const unsigned answers[] = {MAIL_ADDRESS_LOCAL, POLICY_ANSWER_NO, POLICY_POP_SENDER, MAIL_ADDRESS_FOREIGN};
     for (size_t i = 0; i < length_of(asked); i++) {
         const struct policy_verdict verdict = policy_judge(&facts, &settings);
@@ -177,7 +223,10 @@ static void one_fact_is_asked_for_at_a_time(void **state not_used)
 
 static void a_foreign_sender_to_us_asks_neither_trust_nor_pop(void **state not_used)
 {
-    struct policy_facts facts = {.stage = POLICY_STAGE_RECIPIENT, .has_greeted = true, .sender = MAIL_ADDRESS_FOREIGN, .recipient = MAIL_ADDRESS_LOCAL};
+    struct policy_facts facts = {.stage = POLICY_STAGE_RECIPIENT,
+                                 .has_greeted = true,
+                                 .sender = MAIL_ADDRESS_FOREIGN,
+                                 .recipient = MAIL_ADDRESS_LOCAL};
     assert_int_equal(policy_judge(&facts, &guide).rule, POLICY_RULE_LOCAL_DELIVERY);
 }
 
@@ -266,15 +315,22 @@ static void each_setting_reaches_the_verdict(void **state not_used)
     }
 }
 
-/* --- explain --------------------------------------------------------------------------------------------------------------------- */
+/* --- explain
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static struct policy_question question_of(const char *inputs)
 {
     struct policy_question q = {
         .facts = stranger(),
         .settings = guide,
-        .subject = {.sender = TEXT("anna@fuori.test"), .recipient = TEXT("bo@altrove.test"), .size_limit = TEXT("52428800"),
-                    .hop_limit = TEXT("20"), .recipient_limit = TEXT("32768"), .octets = TEXT("10"), .id = TEXT("7")},
+        .subject = {.sender = TEXT("anna@fuori.test"),
+                    .recipient = TEXT("bo@altrove.test"),
+                    .size_limit = TEXT("52428800"),
+                    .hop_limit = TEXT("20"),
+                    .recipient_limit = TEXT("32768"),
+                    .octets = TEXT("10"),
+                    .id = TEXT("7")},
     };
     inputs_set(&q.facts, &q.settings, inputs);
     return q;
@@ -291,9 +347,18 @@ static void a_refusal_is_explained_with_reply_rule_and_remedies(void **state not
     struct buffer b released_by(buffer_done) = buffer_new(65536);
     assert_true(policy_explain(&b, &q, SETTINGS_ENGLISH));
     static const char *const expected[] = {
-        "Verdict: refused\n", "At: RCPT\n", "550 5.7.1 Relaying denied, authenticate first [relay-not-permitted]\n", "Rule: relay-not-permitted\n",
-        "Authorised by: nothing\n", "security.trusted", "relay-sender-not-local", "client logged in (SMTP AUTH) = yes", "recipient = local: accepted",
-        "The user can: ", "The sending server can: ", "The administrator can: ",
+        "Verdict: refused\n",
+        "At: RCPT\n",
+        "550 5.7.1 Relaying denied, authenticate first [relay-not-permitted]\n",
+        "Rule: relay-not-permitted\n",
+        "Authorised by: nothing\n",
+        "security.trusted",
+        "relay-sender-not-local",
+        "client logged in (SMTP AUTH) = yes",
+        "recipient = local: accepted",
+        "The user can: ",
+        "The sending server can: ",
+        "The administrator can: ",
     };
     for (size_t i = 0; i < length_of(expected); i++)
         if (!says(&b, expected[i]))
@@ -331,8 +396,19 @@ static void pairs_are_named_once_for_each_topic_and_once_for_each_entry_of_a_lis
     static const struct {
         const char *name;
         size_t least, most;
-    } expected[] = {{"verdict", 1, 1}, {"stage", 1, 1}, {"reply", 1, 1}, {"code", 1, 1}, {"rule", 1, 1}, {"why", 1, 1}, {"authorised", 1, 1},
-                    {"setting", 1, 3}, {"also", 1, 1}, {"change", 3, POLICY_CHANGES}, {"nearly", 1, POLICY_CHANGES}, {"remedy_user", 1, 1}, {"remedy_administrator", 1, 1}};
+    } expected[] = {{"verdict", 1, 1},
+                    {"stage", 1, 1},
+                    {"reply", 1, 1},
+                    {"code", 1, 1},
+                    {"rule", 1, 1},
+                    {"why", 1, 1},
+                    {"authorised", 1, 1},
+                    {"setting", 1, 3},
+                    {"also", 1, 1},
+                    {"change", 3, POLICY_CHANGES},
+                    {"nearly", 1, POLICY_CHANGES},
+                    {"remedy_user", 1, 1},
+                    {"remedy_administrator", 1, 1}};
     for (size_t i = 0; i < length_of(expected); i++) {
         size_t found = 0;
         for (size_t k = 0; k < count; k++) {
@@ -360,7 +436,8 @@ static void every_case_can_be_explained_in_both_languages(void **state not_used)
 {
     for (size_t i = 0; i < length_of(cases); i++) {
         const struct policy_question q = question_of(cases[i].inputs);
-        struct buffer english released_by(buffer_done) = buffer_new(65536), italian released_by(buffer_done) = buffer_new(65536);
+        struct buffer english released_by(buffer_done) = buffer_new(65536),
+                              italian released_by(buffer_done) = buffer_new(65536);
         assert_true(policy_explain(&english, &q, SETTINGS_ENGLISH));
         assert_true(policy_explain(&italian, &q, SETTINGS_ITALIAN));
         assert_true(says(&english, "Verdict: ") && says(&italian, "Esito: "));
@@ -372,7 +449,8 @@ static void every_code_that_a_refusal_carries_is_explained(void **state not_used
 {
     for (enum reply reply = REPLY_NONE + 1; reply < REPLY_COUNT; reply++) {
         const struct text code = reply_row(reply)->explain;
-        struct buffer english released_by(buffer_done) = buffer_new(65536), italian released_by(buffer_done) = buffer_new(65536);
+        struct buffer english released_by(buffer_done) = buffer_new(65536),
+                              italian released_by(buffer_done) = buffer_new(65536);
         if (text_is_empty(code))
             continue;
         assert_true(policy_explain_code(&english, code, SETTINGS_ENGLISH));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rules: the table of rules, its conditions, and the one walk over it. A condition reads facts and settings through policy_look_at: a read of
- * a fact that nobody looked up yet, or that nobody can tell now, is remembered, and the condition's answer does not count then. So a
- * condition is a plain expression, and what it reads first is asked first. The order of first reads is kept: the proof walks the space by it.
- * The table is a parameter, so that the proof can judge by broken tables and see that it notices. */
+/* rules: the table of rules, its conditions, and the one walk over it. A condition reads facts and settings through
+ * policy_look_at: a read of a fact that nobody looked up yet, or that nobody can tell now, is remembered, and the
+ * condition's answer does not count then. So a condition is a plain expression, and what it reads first is asked first.
+ * The order of first reads is kept: the proof walks the space by it. The table is a parameter, so that the proof can
+ * judge by broken tables and see that it notices. */
 #ifndef POLICY_RULES_H
 #define POLICY_RULES_H
 
