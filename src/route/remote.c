@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "route/remote.h"
 
-/* --- never to ourselves -------------------------------------------------------------------------------------------------------------- */
+/* --- never to ourselves
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static bool is_withheld(const struct settings *s, enum settings_key key)
 {
@@ -33,8 +34,8 @@ static bool is_own(const struct network_address *address, const struct network_a
     return false;
 }
 
-bool route_is_self(const struct settings *s, const struct network_address *address, uint16_t port, const struct network_address *own,
-                   size_t own_count)
+bool route_is_self(const struct settings *s, const struct network_address *address, uint16_t port,
+                   const struct network_address *own, size_t own_count)
 {
     if (is_withheld(s, SETTINGS_KEY_service_listen))
         return false;
@@ -63,10 +64,12 @@ static bool host_is_self(const struct settings_host *host, const struct route_se
 {
     if (host->is_address)
         return route_is_self(self->settings, &host->address, host->port, self->own, self->own_count);
-    return text_equals_ignoring_case(host->host, self->settings->service_hostname) && listens_on(self->settings, host->port);
+    return text_equals_ignoring_case(host->host, self->settings->service_hostname) &&
+           listens_on(self->settings, host->port);
 }
 
-/* --- how far TLS must go --------------------------------------------------------------------------------------------------------------- */
+/* --- how far TLS must go
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t tls_of(const struct settings *s, struct text name)
 {
@@ -89,11 +92,12 @@ static struct route_host host_of(const struct settings_host *host, const struct 
     };
 }
 
-/* --- by what the administrator wrote down ---------------------------------------------------------------------------------------------- */
+/* --- by what the administrator wrote down
+ * ---------------------------------------------------------------------------------------------- */
 
 /* The relay hosts that are not ourselves and give at least that much TLS. */
-static bool relay_hosts_gather(struct arena *arena, const struct route_self *self, uint64_t tls, const struct route_host **ret_hosts,
-                               size_t *ret_count)
+static bool relay_hosts_gather(struct arena *arena, const struct route_self *self, uint64_t tls,
+                               const struct route_host **ret_hosts, size_t *ret_count)
 {
     const struct settings_relay_hosts *rows = &self->settings->delivery_relay_hosts;
     struct route_host *hosts = arena_take_array(arena, larger(rows->count, 1), sizeof(*hosts));
@@ -145,7 +149,8 @@ static const struct settings_route *row_of(const struct settings *s, struct text
     return NULL;
 }
 
-static bool route_by_row(struct arena *arena, const struct settings_route *row, const struct route_self *self, struct route *route)
+static bool route_by_row(struct arena *arena, const struct settings_route *row, const struct route_self *self,
+                         struct route *route)
 {
     if (host_is_self(&row->host, self)) {
         *route = route_because(ROUTE_REASON_HOST_IS_SELF);
@@ -170,7 +175,8 @@ static bool route_by_row(struct arena *arena, const struct settings_route *row, 
     return true;
 }
 
-/* --- by the recipient's domain ------------------------------------------------------------------------------------------------------------ */
+/* --- by the recipient's domain
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]": RFC 5321 section 4.1.3 */
 static bool literal_parse(struct text domain, struct network_address *ret_address)
@@ -180,7 +186,8 @@ static bool literal_parse(struct text domain, struct network_address *ret_addres
         return false;
     inner.length--;
     const bool is_v6 = text_take_prefix_ignoring_case(&inner, TEXT("IPv6:"));
-    return text_has_octet(inner, ':') == is_v6 && !text_has_octet(inner, '[') && network_address_parse(inner, ret_address);
+    return text_has_octet(inner, ':') == is_v6 && !text_has_octet(inner, '[') &&
+           network_address_parse(inner, ret_address);
 }
 
 static bool key_make(struct arena *arena, struct text domain, bool *ret_is_valid, struct text *ret_key)
@@ -190,17 +197,20 @@ static bool key_make(struct arena *arena, struct text domain, bool *ret_is_valid
     return !*ret_is_valid || arena_copy(arena, buffer_text(&key), ret_key);
 }
 
-static bool route_to_literal(struct arena *arena, const struct network_address *address, const struct route_self *self, struct route *route)
+static bool route_to_literal(struct arena *arena, const struct network_address *address, const struct route_self *self,
+                             struct route *route)
 {
     const struct settings *s = self->settings;
-    if (!is_withheld(s, SETTINGS_KEY_delivery_never_connect) && settings_clients_contain(&s->delivery_never_connect, address)) {
+    if (!is_withheld(s, SETTINGS_KEY_delivery_never_connect) &&
+        settings_clients_contain(&s->delivery_never_connect, address)) {
         *route = route_because(ROUTE_REASON_NEVER_CONNECT);
         return true;
     }
     struct route_host *host = arena_take(arena, sizeof(*host));
     if (!host)
         return false;
-    *host = (struct route_host){.is_address = true, .address = *address, .port = (uint16_t)s->delivery_port, .tls = s->advanced_tls_outgoing};
+    *host = (struct route_host){
+        .is_address = true, .address = *address, .port = (uint16_t)s->delivery_port, .tls = s->advanced_tls_outgoing};
     route->kind = ROUTE_HOSTS;
     route->hosts = host;
     route->host_count = 1;
@@ -238,8 +248,9 @@ bool route_to_domain(struct arena *arena, struct text domain, const struct route
         .max_recipients = recipients_of(s, key),
     };
     const struct settings_route *row = row_of(s, key);
-    const bool is_own_name = is_literal ? route_is_self(s, &address, (uint16_t)s->delivery_port, self->own, self->own_count)
-                                        : text_equals_ignoring_case(key, s->service_hostname);
+    const bool is_own_name = is_literal
+                                 ? route_is_self(s, &address, (uint16_t)s->delivery_port, self->own, self->own_count)
+                                 : text_equals_ignoring_case(key, s->service_hostname);
     if (!row && is_own_name) {
         *ret_route = route_because(ROUTE_REASON_DOMAIN_IS_SELF);
         return true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* remote: the part of route that leads out of this server: routes, relay_hosts, DNS, and what must never be connected to. */
+/* remote: the part of route that leads out of this server: routes, relay_hosts, DNS, and what must never be connected
+ * to. */
 #ifndef ROUTE_REMOTE_H
 #define ROUTE_REMOTE_H
 
@@ -15,7 +16,8 @@ struct route_self {
 };
 
 struct route route_because(enum route_reason reason);
-must_check bool route_to_domain(struct arena *arena, struct text domain, const struct route_self *self, struct route *ret_route);
+must_check bool route_to_domain(struct arena *arena, struct text domain, const struct route_self *self,
+                                struct route *ret_route);
 must_check bool route_to_relay_hosts(struct arena *arena, const struct route_self *self, struct route *ret_route);
 
 #endif

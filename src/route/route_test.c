@@ -20,7 +20,9 @@ static const struct settings *settings_of(struct arena *arena, const char *file)
 }
 
 #define LISTEN "[table service.listen]\nsmtp 127.0.0.1:2525\nsubmission *:5587\n"
-#define RELAY "[delivery]\nmode = relay\n[table delivery.relay_hosts]\nuser@x:secret@smart.fuori.test:587 tls=verify\n127.0.0.1:2526\n"
+#define RELAY                                                                                                          \
+    "[delivery]\nmode = relay\n[table delivery.relay_hosts]\nuser@x:secret@smart.fuori.test:587 "                      \
+    "tls=verify\n127.0.0.1:2526\n"
 #define ROUTES "[table delivery.routes]\naltrove.test inside.altrove.test:26 tls=require\n*.altrove.test 192.0.2.7\n"
 
 static const struct {
@@ -33,48 +35,138 @@ static const struct {
     size_t hosts;
     uint64_t tls; /* of the first host, or of DNS */
 } remotes[] = {
-    {.file = "", .domain = "Fuori.Test", .kind = ROUTE_DNS, .destination = "fuori.test", .port = 25, .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
-    {.file = "", .domain = "b\xc3\xbc"
-                           "cher.test",
-     .kind = ROUTE_DNS, .destination = "xn--bcher-kva.test", .port = 25, .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
-    {.file = "[delivery]\nport = 2626\n[table advanced.tls_policy]\n*.fuori.test verify\n", .domain = "mx.fuori.test", .kind = ROUTE_DNS,
-     .destination = "mx.fuori.test", .port = 2626, .tls = SETTINGS_TLS_LEVEL_VERIFY},
+    {.file = "",
+     .domain = "Fuori.Test",
+     .kind = ROUTE_DNS,
+     .destination = "fuori.test",
+     .port = 25,
+     .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
+    {.file = "",
+     .domain = "b\xc3\xbc"
+               "cher.test",
+     .kind = ROUTE_DNS,
+     .destination = "xn--bcher-kva.test",
+     .port = 25,
+     .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
+    {.file = "[delivery]\nport = 2626\n[table advanced.tls_policy]\n*.fuori.test verify\n",
+     .domain = "mx.fuori.test",
+     .kind = ROUTE_DNS,
+     .destination = "mx.fuori.test",
+     .port = 2626,
+     .tls = SETTINGS_TLS_LEVEL_VERIFY},
     {.file = "", .domain = "", .kind = ROUTE_REFUSED, .reason = ROUTE_REASON_BAD_DOMAIN},
     {.file = "", .domain = "not a domain", .kind = ROUTE_REFUSED, .reason = ROUTE_REASON_BAD_DOMAIN},
     /* relay */
-    {.file = RELAY, .domain = "fuori.test", .kind = ROUTE_HOSTS, .destination = "*relay", .host = "smart.fuori.test", .port = 587, .hosts = 2,
+    {.file = RELAY,
+     .domain = "fuori.test",
+     .kind = ROUTE_HOSTS,
+     .destination = "*relay",
+     .host = "smart.fuori.test",
+     .port = 587,
+     .hosts = 2,
      .tls = SETTINGS_TLS_LEVEL_VERIFY},
-    {.file = RELAY LISTEN, .domain = "fuori.test", .kind = ROUTE_HOSTS, .destination = "*relay", .host = "smart.fuori.test", .port = 587,
-     .hosts = 2, .tls = SETTINGS_TLS_LEVEL_VERIFY},
-    {.file = "[delivery]\nmode = relay\n[table delivery.relay_hosts]\n127.0.0.1:2525\nmail.casa.test:5587\nsmart.test\n" LISTEN,
-     .domain = "fuori.test", .kind = ROUTE_HOSTS, .destination = "*relay", .host = "smart.test", .port = 25, .hosts = 1,
+    {.file = RELAY LISTEN,
+     .domain = "fuori.test",
+     .kind = ROUTE_HOSTS,
+     .destination = "*relay",
+     .host = "smart.fuori.test",
+     .port = 587,
+     .hosts = 2,
+     .tls = SETTINGS_TLS_LEVEL_VERIFY},
+    {.file = "[delivery]\nmode = relay\n[table "
+             "delivery.relay_hosts]\n127.0.0.1:2525\nmail.casa.test:5587\nsmart.test\n" LISTEN,
+     .domain = "fuori.test",
+     .kind = ROUTE_HOSTS,
+     .destination = "*relay",
+     .host = "smart.test",
+     .port = 25,
+     .hosts = 1,
      .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
-    {.file = "[delivery]\nmode = relay\n[table delivery.relay_hosts]\n127.0.0.1:2525\n127.0.0.1:5587\n192.0.2.1:5587\n" LISTEN,
-     .domain = "fuori.test", .kind = ROUTE_LATER, .reason = ROUTE_REASON_HOST_IS_SELF},
-    /* routes win over relay */
-    {.file = RELAY ROUTES, .domain = "ALTROVE.test", .kind = ROUTE_HOSTS, .destination = "altrove.test", .host = "inside.altrove.test", .port = 26,
-     .hosts = 1, .tls = SETTINGS_TLS_LEVEL_REQUIRE},
-    {.file = RELAY ROUTES, .domain = "a.altrove.test", .kind = ROUTE_HOSTS, .destination = "a.altrove.test", .host = "192.0.2.7", .port = 25,
-     .hosts = 1, .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
-    {.file = RELAY ROUTES, .domain = "notaltrove.test", .kind = ROUTE_HOSTS, .destination = "*relay", .host = "smart.fuori.test", .port = 587,
-     .hosts = 2, .tls = SETTINGS_TLS_LEVEL_VERIFY},
-    {.file = ROUTES "[table advanced.tls_policy]\na.altrove.test verify\n", .domain = "a.altrove.test", .kind = ROUTE_HOSTS,
-     .destination = "a.altrove.test", .host = "192.0.2.7", .port = 25, .hosts = 1, .tls = SETTINGS_TLS_LEVEL_VERIFY},
-    {.file = "[table delivery.routes]\naltrove.test 127.0.0.1:2525\n" LISTEN, .domain = "altrove.test", .kind = ROUTE_LATER,
+    {.file = "[delivery]\nmode = relay\n[table "
+             "delivery.relay_hosts]\n127.0.0.1:2525\n127.0.0.1:5587\n192.0.2.1:5587\n" LISTEN,
+     .domain = "fuori.test",
+     .kind = ROUTE_LATER,
      .reason = ROUTE_REASON_HOST_IS_SELF},
-    {.file = "[table delivery.routes]\naltrove.test 127.0.0.1:2526\n" LISTEN, .domain = "altrove.test", .kind = ROUTE_HOSTS,
-     .destination = "altrove.test", .host = "127.0.0.1", .port = 2526, .hosts = 1, .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
+    /* routes win over relay */
+    {.file = RELAY ROUTES,
+     .domain = "ALTROVE.test",
+     .kind = ROUTE_HOSTS,
+     .destination = "altrove.test",
+     .host = "inside.altrove.test",
+     .port = 26,
+     .hosts = 1,
+     .tls = SETTINGS_TLS_LEVEL_REQUIRE},
+    {.file = RELAY ROUTES,
+     .domain = "a.altrove.test",
+     .kind = ROUTE_HOSTS,
+     .destination = "a.altrove.test",
+     .host = "192.0.2.7",
+     .port = 25,
+     .hosts = 1,
+     .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
+    {.file = RELAY ROUTES,
+     .domain = "notaltrove.test",
+     .kind = ROUTE_HOSTS,
+     .destination = "*relay",
+     .host = "smart.fuori.test",
+     .port = 587,
+     .hosts = 2,
+     .tls = SETTINGS_TLS_LEVEL_VERIFY},
+    {.file = ROUTES "[table advanced.tls_policy]\na.altrove.test verify\n",
+     .domain = "a.altrove.test",
+     .kind = ROUTE_HOSTS,
+     .destination = "a.altrove.test",
+     .host = "192.0.2.7",
+     .port = 25,
+     .hosts = 1,
+     .tls = SETTINGS_TLS_LEVEL_VERIFY},
+    {.file = "[table delivery.routes]\naltrove.test 127.0.0.1:2525\n" LISTEN,
+     .domain = "altrove.test",
+     .kind = ROUTE_LATER,
+     .reason = ROUTE_REASON_HOST_IS_SELF},
+    {.file = "[table delivery.routes]\naltrove.test 127.0.0.1:2526\n" LISTEN,
+     .domain = "altrove.test",
+     .kind = ROUTE_HOSTS,
+     .destination = "altrove.test",
+     .host = "127.0.0.1",
+     .port = 2526,
+     .hosts = 1,
+     .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
     /* ourselves */
     {.file = "", .domain = "mail.casa.test", .kind = ROUTE_REFUSED, .reason = ROUTE_REASON_DOMAIN_IS_SELF},
     {.file = RELAY, .domain = "MAIL.casa.test", .kind = ROUTE_REFUSED, .reason = ROUTE_REASON_DOMAIN_IS_SELF},
-    {.file = "[table delivery.routes]\nmail.casa.test 192.0.2.7\n", .domain = "mail.casa.test", .kind = ROUTE_HOSTS, .destination = "mail.casa.test",
-     .host = "192.0.2.7", .port = 25, .hosts = 1, .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
+    {.file = "[table delivery.routes]\nmail.casa.test 192.0.2.7\n",
+     .domain = "mail.casa.test",
+     .kind = ROUTE_HOSTS,
+     .destination = "mail.casa.test",
+     .host = "192.0.2.7",
+     .port = 25,
+     .hosts = 1,
+     .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
     /* literals */
-    {.file = "", .domain = "[192.0.2.7]", .kind = ROUTE_HOSTS, .destination = "[192.0.2.7]", .host = "", .port = 25, .hosts = 1,
+    {.file = "",
+     .domain = "[192.0.2.7]",
+     .kind = ROUTE_HOSTS,
+     .destination = "[192.0.2.7]",
+     .host = "",
+     .port = 25,
+     .hosts = 1,
      .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
-    {.file = "", .domain = "[IPv6:2001:db8::7]", .kind = ROUTE_HOSTS, .destination = "[IPv6:2001:db8::7]", .host = "", .port = 25, .hosts = 1,
+    {.file = "",
+     .domain = "[IPv6:2001:db8::7]",
+     .kind = ROUTE_HOSTS,
+     .destination = "[IPv6:2001:db8::7]",
+     .host = "",
+     .port = 25,
+     .hosts = 1,
      .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC},
-    {.file = RELAY, .domain = "[192.0.2.7]", .kind = ROUTE_HOSTS, .destination = "*relay", .host = "smart.fuori.test", .port = 587, .hosts = 2,
+    {.file = RELAY,
+     .domain = "[192.0.2.7]",
+     .kind = ROUTE_HOSTS,
+     .destination = "*relay",
+     .host = "smart.fuori.test",
+     .port = 587,
+     .hosts = 2,
      .tls = SETTINGS_TLS_LEVEL_VERIFY},
     {.file = "", .domain = "[192.0.2.1]", .kind = ROUTE_REFUSED, .reason = ROUTE_REASON_DOMAIN_IS_SELF},
     {.file = RELAY, .domain = "[127.0.0.1]", .kind = ROUTE_REFUSED, .reason = ROUTE_REASON_DOMAIN_IS_SELF},
@@ -98,7 +190,8 @@ static void a_foreign_recipient_goes_where_the_settings_say(void **state not_use
     for (size_t i = 0; i < length_of(remotes); i++) {
         struct arena arena released_by(arena_done) = arena_new(1 << 22);
         const struct address recipient = {.local = TEXT("a"), .domain = text_of_terminated(remotes[i].domain)};
-        const struct route_question q = {.recipient = &recipient, .kind = MAIL_ADDRESS_FOREIGN, .own = &own, .own_count = 1};
+        const struct route_question q = {
+            .recipient = &recipient, .kind = MAIL_ADDRESS_FOREIGN, .own = &own, .own_count = 1};
         const struct settings *s = settings_of(&arena, remotes[i].file);
         struct route r;
         assert_true(route_decide(&arena, &q, s, &r));
@@ -155,8 +248,11 @@ static void our_own_addresses_go_where_the_vault_says(void **state not_used)
     const struct settings *s = settings_of(&arena, RELAY ROUTES);
     const struct address recipient = {.local = TEXT("a"), .domain = TEXT("casa.test")};
     for (size_t i = 0; i < length_of(rows); i++) {
-        const struct route_question q = {.recipient = &recipient, .kind = rows[i].kind, .account = text_of_terminated(rows[i].account),
-                                         .forward_count = rows[i].forwards, .depth = rows[i].depth};
+        const struct route_question q = {.recipient = &recipient,
+                                         .kind = rows[i].kind,
+                                         .account = text_of_terminated(rows[i].account),
+                                         .forward_count = rows[i].forwards,
+                                         .depth = rows[i].depth};
         struct route r;
         assert_true(route_decide(&arena, &q, s, &r));
         assert_int_equal(r.kind, rows[i].route);
@@ -223,8 +319,10 @@ static void dns_falls_back_to_relay_hosts_only_with_as_much_tls(void **state not
     static const struct {
         uint64_t demanded;
         size_t hosts;
-    } rows[] = {
-        {SETTINGS_TLS_LEVEL_OFF, 2}, {SETTINGS_TLS_LEVEL_OPPORTUNISTIC, 2}, {SETTINGS_TLS_LEVEL_REQUIRE, 1}, {SETTINGS_TLS_LEVEL_VERIFY, 1}};
+    } rows[] = {{SETTINGS_TLS_LEVEL_OFF, 2},
+                {SETTINGS_TLS_LEVEL_OPPORTUNISTIC, 2},
+                {SETTINGS_TLS_LEVEL_REQUIRE, 1},
+                {SETTINGS_TLS_LEVEL_VERIFY, 1}};
     struct arena arena released_by(arena_done) = arena_new(1 << 22);
     struct settings s = *settings_of(&arena, RELAY);
     s.delivery_mode = SETTINGS_DELIVERY_MODE_DNS;
@@ -263,7 +361,8 @@ static void who_may_not_read_the_listeners_does_not_guess_them(void **state not_
 
 static void a_forward_to_itself_is_a_loop(void **state not_used)
 {
-    const struct address a = {.local = TEXT("Anna"), .domain = TEXT("casa.test")}, same = {.local = TEXT("anna"), .domain = TEXT("CASA.test")},
+    const struct address a = {.local = TEXT("Anna"), .domain = TEXT("casa.test")},
+                         same = {.local = TEXT("anna"), .domain = TEXT("CASA.test")},
                          other = {.local = TEXT("bo"), .domain = TEXT("casa.test")};
     assert_true(route_forward_is_loop(&a, &same));
     assert_false(route_forward_is_loop(&a, &other));
