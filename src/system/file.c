@@ -173,6 +173,20 @@ int file_set_owner(int file, unsigned user, unsigned group)
     return fchown(file, user, group) < 0 ? errno : 0;
 }
 
+int file_allocate(int file, uint64_t size)
+{
+    int result;
+    do
+        result = fallocate(file, 0, 0, (off_t)size) < 0 ? errno : 0;
+    while (result == EINTR);
+    return result == EOPNOTSUPP ? file_resize(file, size) : result;
+}
+
+int file_drop_cache(int file)
+{
+    return posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static struct file_facts facts_of(const struct stat *s)
 {
     return (struct file_facts){

@@ -41,6 +41,8 @@ must_check int file_sync_data(int file); /* fdatasync */
 /* syncfs: all that was written to the file system that holds the folder; one journal commit for many files. */
 must_check int folder_sync_system(int folder);
 must_check int file_resize(int file, uint64_t size);
+must_check int file_allocate(int file, uint64_t size); /* blocks for the first size octets; where the file system can't promise them, only the size */
+must_check int file_drop_cache(int file); /* clean pages are forgotten: the next read comes from the disk */
 must_check int file_set_owner(int file, unsigned user, unsigned group); /* folders too */
 must_check int file_facts(int file, struct file_facts *ret_facts);
 must_check int file_facts_of(int folder, struct text name, struct file_facts *ret_facts); /* the link itself, if it is one */
