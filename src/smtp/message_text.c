@@ -76,17 +76,18 @@ static void note_header(struct message_text *t, struct text span)
     }
 }
 
-/* False: the message is refused now, or there is nothing to hand out. */
+/* False: the message is refused, or there is nothing to hand out. What refuses is looked for all the same, so that the reply does not
+ * depend on how the text came in. */
 static bool note_span(struct message_text *t, struct text span)
 {
-    if (span.length == 0 || message_text_is_refused(t))
+    if (span.length == 0)
         return false;
     note_octets(t, span);
-    if (t->max_size && span.length > t->max_size - t->message.size)
+    t->message.size += span.length;
+    if (t->max_size && t->message.size > t->max_size)
         t->is_over = true;
     if (message_text_is_refused(t))
         return false;
-    t->message.size += span.length;
     if (!t->is_header_whole)
         note_header(t, span);
     return true;
