@@ -215,6 +215,13 @@ static bool is_of_this_table(const struct command_output *o, const struct text *
     return true;
 }
 
+static size_t quoted_width(struct text value)
+{
+    struct buffer quoted released_by(buffer_done) = buffer_new(value.length * 4 + 1);
+    command_quote_append(&quoted, value, false);
+    return width_of(buffer_text(&quoted));
+}
+
 static void table_cell(struct command_output *o, struct text value, size_t column)
 {
     struct buffer quoted released_by(buffer_done) = buffer_new(value.length * 4 + 1);
@@ -276,7 +283,7 @@ static bool hold(struct command_output *o, const struct text *fields, size_t cou
     if (!held->fields)
         return false;
     for (size_t i = 0; i < o->columns; i++)
-        o->widths[i] = larger(o->widths[i], smaller(width_of(fields[2 * i + 1]), WIDEST));
+        o->widths[i] = larger(o->widths[i], smaller(quoted_width(fields[2 * i + 1]), WIDEST));
     o->held_count++;
     return true;
 }

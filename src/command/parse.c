@@ -288,7 +288,7 @@ static enum command_exit unknown_command(struct parser *p, struct text first, st
     for (size_t i = COMMAND_NONE + 1; i < COMMANDS; i++) {
         const struct command_row *row = command_row((enum command_id)i);
         struct text rest = row->words, head = text_take_until(&rest, ' ');
-        size_t whole = distance(row->words, buffer_text(&typed)), part = distance(head, first);
+        size_t whole = distance(row->words, buffer_text(&typed)), part = second.length ? SIZE_MAX : distance(head, first);
         if (row->is_hidden || smaller(whole, part) >= smaller(best, head.length))
             continue;
         best = smaller(whole, part);
