@@ -100,8 +100,9 @@ must_check enum accounts_result accounts_send_as_add(struct accounts *a, const s
 must_check enum accounts_result accounts_send_as_remove(struct accounts *a, const struct address *account, const struct address *address,
                                                         struct buffer *why);
 
-/* --- lists: the function is called for each row; texts are valid during the call ------------------------------------------------ */
+/* --- lists: the function is called for at most limit rows, those behind the place given; texts are valid during the call -------- */
 struct accounts_domain {
+    uint64_t place; /* for "after" */
     struct text name, alias_of, catch_all;
     uint64_t users;
     int64_t created_ms;
@@ -113,11 +114,14 @@ typedef void accounts_domain_function(void *context, const struct accounts_domai
 typedef void accounts_user_function(void *context, const struct accounts_user *user);
 typedef void accounts_pair_function(void *context, const struct accounts_pair *pair);
 
-must_check enum accounts_result accounts_domain_list(struct accounts *a, accounts_domain_function *function, void *context);
-/* domain empty: all. */
-must_check enum accounts_result accounts_user_list(struct accounts *a, struct text domain, accounts_user_function *function, void *context);
-must_check enum accounts_result accounts_alias_list(struct accounts *a, struct text domain, accounts_pair_function *function, void *context);
-/* account empty: all. */
+/* In the order in which they were added; after 0: from the first one on. */
+must_check enum accounts_result accounts_domain_list(struct accounts *a, uint64_t after, uint64_t limit, accounts_domain_function *function, void *context);
+/* By address. domain empty: of all; after empty: from the first one on. */
+must_check enum accounts_result accounts_user_list(struct accounts *a, struct text domain, struct text after, uint64_t limit,
+                                                   accounts_user_function *function, void *context);
+/* Alias and target, by both. An alias domain is "@domain" and "@domain". */
+must_check enum accounts_result accounts_alias_list(struct accounts *a, struct text domain, const struct accounts_pair *after, uint64_t limit,
+                                                    accounts_pair_function *function, void *context);
 must_check enum accounts_result accounts_send_as_list(struct accounts *a, struct text account, accounts_pair_function *function, void *context);
 
 #endif

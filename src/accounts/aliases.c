@@ -164,13 +164,9 @@ enum accounts_result accounts_send_as_remove(struct accounts *a, const struct ad
 
 /* --- lists -------------------------------------------------------------------------------------------------------------------------- */
 
-static enum accounts_result list_pairs(struct accounts *a, enum store_query query, struct text key, accounts_pair_function *function, void *context)
+static enum accounts_result list_pairs(struct accounts *a, sqlite3_stmt *q, accounts_pair_function *function, void *context)
 {
-    sqlite3_stmt *q released_by(store_query_done) = store_query(a, query);
-    if (!q)
-        return ACCOUNTS_UNAVAILABLE;
     enum store_step step;
-    store_bind_text(q, 1, key);
     while ((step = store_step(a, q)) == STORE_ROW) {
         struct accounts_pair pair = {.name = store_text(q, 0), .value = store_text(q, 1)};
         function(context, &pair);
@@ -178,15 +174,27 @@ static enum accounts_result list_pairs(struct accounts *a, enum store_query quer
     return step == STORE_END ? ACCOUNTS_OK : ACCOUNTS_UNAVAILABLE;
 }
 
-enum accounts_result accounts_alias_list(struct accounts *a, struct text domain, accounts_pair_function *function, void *context)
+enum accounts_result accounts_alias_list(struct accounts *a, struct text domain, const struct accounts_pair *after, uint64_t limit,
+                                         accounts_pair_function *function, void *context)
 {
     struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
     if (domain.length && !domain_append_key(&key, domain))
         return ACCOUNTS_UNKNOWN;
-    return list_pairs(a, QUERY_ALIAS_LIST, buffer_text(&key), function, context);
+    sqlite3_stmt *q released_by(store_query_done) = store_query(a, QUERY_ALIAS_LIST);
+    if (!q)
+        return ACCOUNTS_UNAVAILABLE;
+    store_bind_text(q, 1, buffer_text(&key));
+    store_bind_text(q, 2, after->name);
+    store_bind_text(q, 3, after->value);
+    store_bind_number(q, 4, (int64_t)smaller(limit, INT64_MAX));
+    return list_pairs(a, q, function, context);
 }
 
 enum accounts_result accounts_send_as_list(struct accounts *a, struct text account, accounts_pair_function *function, void *context)
 {
-    return list_pairs(a, QUERY_SEND_AS_LIST, account, function, context);
+    sqlite3_stmt *q released_by(store_query_done) = store_query(a, QUERY_SEND_AS_LIST);
+    if (!q)
+        return ACCOUNTS_UNAVAILABLE;
+    store_bind_text(q, 1, account);
+    return list_pairs(a, q, function, context);
 }

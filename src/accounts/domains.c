@@ -139,17 +139,22 @@ enum accounts_result accounts_domain_catch_all(struct accounts *a, struct text d
     return store_change_end(a, result, why);
 }
 
-enum accounts_result accounts_domain_list(struct accounts *a, accounts_domain_function *function, void *context)
+enum accounts_result accounts_domain_list(struct accounts *a, uint64_t after, uint64_t limit, accounts_domain_function *function, void *context)
 {
     sqlite3_stmt *q released_by(store_query_done) = store_query(a, QUERY_DOMAIN_LIST);
     enum store_step step = STORE_FAILED;
-    while (q && (step = store_step(a, q)) == STORE_ROW) {
+    if (!q)
+        return ACCOUNTS_UNAVAILABLE;
+    store_bind_number(q, 1, (int64_t)smaller(after, INT64_MAX));
+    store_bind_number(q, 2, (int64_t)smaller(limit, INT64_MAX));
+    while ((step = store_step(a, q)) == STORE_ROW) {
         struct accounts_domain row = {
-            .name = store_text(q, 0),
-            .alias_of = store_text(q, 1),
-            .catch_all = store_text(q, 2),
-            .users = (uint64_t)store_number(q, 3),
-            .created_ms = store_number(q, 4),
+            .place = (uint64_t)store_number(q, 0),
+            .name = store_text(q, 1),
+            .alias_of = store_text(q, 2),
+            .catch_all = store_text(q, 3),
+            .users = (uint64_t)store_number(q, 4),
+            .created_ms = store_number(q, 5),
         };
         function(context, &row);
     }

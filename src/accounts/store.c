@@ -153,7 +153,7 @@ static bool execute(struct accounts *a, const char *words, const char *what)
     if (sqlite3_errcode(a->database) == SQLITE_BUSY)
         set_problem(a, "vault/accounts.db is in use by another process: is a second server running on this folder?");
     else
-        set_problem(a, "vault/accounts.db: %s: %s", what, sqlite3_errmsg(a->database));
+        set_problem(a, "vault/accounts.db cannot be used (%s: %s): bring it back from a backup if it does not go by itself", what, sqlite3_errmsg(a->database));
     return false;
 }
 

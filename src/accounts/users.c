@@ -163,7 +163,8 @@ enum accounts_result accounts_user_renew(struct accounts *a, struct text account
     return ACCOUNTS_UNAVAILABLE;
 }
 
-enum accounts_result accounts_user_list(struct accounts *a, struct text domain, accounts_user_function *function, void *context)
+enum accounts_result accounts_user_list(struct accounts *a, struct text domain, struct text after, uint64_t limit, accounts_user_function *function,
+                                        void *context)
 {
     struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
     if (domain.length && !domain_append_key(&key, domain))
@@ -173,6 +174,8 @@ enum accounts_result accounts_user_list(struct accounts *a, struct text domain, 
         return ACCOUNTS_UNAVAILABLE;
     enum store_step step;
     store_bind_text(q, 1, buffer_text(&key));
+    store_bind_text(q, 2, after);
+    store_bind_number(q, 3, (int64_t)smaller(limit, INT64_MAX));
     while ((step = store_step(a, q)) == STORE_ROW) {
         struct accounts_user user = store_user_of_row(q);
         function(context, &user);
