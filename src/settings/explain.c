@@ -30,8 +30,8 @@ static struct text phrase(enum phrase which, enum settings_language language)
     static const struct words phrases[PHRASES] = {
         [PHRASE_SET_IN_LINE] = {.english = TEXT_INIT("set in line "), .italian = TEXT_INIT("impostato alla riga ")},
         [PHRASE_IS_DEFAULT] = {.english = TEXT_INIT("the default"), .italian = TEXT_INIT("valore predefinito")},
-        [PHRASE_DEFAULT] = {.english = TEXT_INIT("default: "), .italian = TEXT_INIT("predefinito: ")},
-        [PHRASE_GUIDE] = {.english = TEXT_INIT("the guide recommends: "), .italian = TEXT_INIT("la guida consiglia: ")},
+        [PHRASE_DEFAULT] = {.english = TEXT_INIT("default:"), .italian = TEXT_INIT("predefinito:")},
+        [PHRASE_GUIDE] = {.english = TEXT_INIT("the guide recommends:"), .italian = TEXT_INIT("la guida consiglia:")},
         [PHRASE_GUIDE_SAYS] = {.english = TEXT_INIT("the guide says: "), .italian = TEXT_INIT("la guida dice: ")},
         [PHRASE_AS_GUIDE] = {.english = TEXT_INIT(" (so it is)"), .italian = TEXT_INIT(" (così è)")},
         [PHRASE_NOT_AS_GUIDE] = {.english = TEXT_INIT(" (it is not so)"), .italian = TEXT_INIT(" (non è così)")},
@@ -71,14 +71,16 @@ static void append_readers(struct buffer *b, unsigned readers)
             buffer_append(b, rows[i].word);
 }
 
-/* Values of tables stand below one another. */
+/* After a blank; values of tables stand below one another. */
 static void append_value(struct buffer *b, struct text value, enum settings_language language)
 {
     if (text_is_empty(value)) {
+        buffer_append_octet(b, ' ');
         buffer_append(b, phrase(PHRASE_EMPTY, language));
         return;
     }
     if (!text_has_octet(value, '\n')) {
+        buffer_append_octet(b, ' ');
         buffer_append(b, value);
         return;
     }
@@ -105,6 +107,7 @@ void settings_default_append(const struct settings_spec *spec, enum settings_lan
         append_value(b, spec->default_text, language);
         return;
     }
+    buffer_append_octet(b, ' ');
     buffer_append(b, spec->default_text);
     buffer_append(b, language == SETTINGS_ITALIAN ? derived[spec->derived].italian : derived[spec->derived].english);
 }
@@ -116,7 +119,7 @@ static void append_heading(const struct settings *s, const struct settings_spec 
     struct buffer value = buffer_new(b->limit);
     settings_value_text(s, spec, false, &value);
     buffer_append(b, spec->key);
-    buffer_append(b, TEXT(" = "));
+    buffer_append(b, TEXT(" ="));
     append_value(b, s->withheld[settings_key_of(spec)] ? phrase(PHRASE_WITHHELD, language) : buffer_text(&value),
                  language);
     buffer_done(&value);
@@ -153,10 +156,38 @@ static void append_guide(const struct settings *s, const struct settings_spec *s
     buffer_append_octet(b, '\n');
 }
 
-static void append_words(const struct settings_spec *spec, struct buffer *b)
+static struct text type_word(enum settings_type type, enum settings_language language)
+{
+    static const struct text italian[SETTINGS_TYPES] = {
+        [SETTINGS_COUNT] = TEXT_INIT("numero"),
+        [SETTINGS_DURATION] = TEXT_INIT("durata"),
+        [SETTINGS_SIZE] = TEXT_INIT("dimensione"),
+        [SETTINGS_SHARE] = TEXT_INIT("percentuale"),
+        [SETTINGS_FLAG] = TEXT_INIT("yes o no"),
+        [SETTINGS_CHOICE] = TEXT_INIT("scelta"),
+        [SETTINGS_TEXT] = TEXT_INIT("testo"),
+        [SETTINGS_DURATIONS] = TEXT_INIT("elenco di durate"),
+        [SETTINGS_LISTENS] = TEXT_INIT("tabella di porte di ascolto"),
+        [SETTINGS_CLIENTS] = TEXT_INIT("tabella di client"),
+        [SETTINGS_RESOLVERS] = TEXT_INIT("tabella di server DNS"),
+        [SETTINGS_RELAY_HOSTS] = TEXT_INIT("tabella di server di inoltro"),
+        [SETTINGS_ROUTES] = TEXT_INIT("tabella di instradamento"),
+        [SETTINGS_REDIRECTS] = TEXT_INIT("tabella di reindirizzamenti"),
+        [SETTINGS_DOMAIN_NUMBERS] = TEXT_INIT("tabella di domini e numeri"),
+        [SETTINGS_TLS_RULES] = TEXT_INIT("tabella di domini e livelli TLS"),
+        [SETTINGS_CERTIFICATES] = TEXT_INIT("tabella di certificati"),
+        [SETTINGS_ZONES] = TEXT_INIT("tabella di liste DNS"),
+        [SETTINGS_BYPASSES] = TEXT_INIT("tabella di esenzioni"),
+        [SETTINGS_HELO_FILTERS] = TEXT_INIT("tabella di filtri HELO"),
+        [SETTINGS_ACCOUNT_LIMITS] = TEXT_INIT("tabella di limiti degli account"),
+    };
+    return language == SETTINGS_ITALIAN ? italian[type] : settings_type_word(type);
+}
+
+static void append_words(const struct settings_spec *spec, enum settings_language language, struct buffer *b)
 {
     if (spec->type != SETTINGS_CHOICE)
-        buffer_append(b, settings_type_word(spec->type));
+        buffer_append(b, type_word(spec->type, language));
     for (size_t i = 0; i < spec->word_count; i++) {
         if (i > 0)
             buffer_append(b, TEXT(" | "));
@@ -175,7 +206,7 @@ void settings_explain(const struct settings *s, const struct settings_spec *spec
     append_guide(s, spec, language, b);
     buffer_append(b, TEXT("  "));
     buffer_append(b, phrase(PHRASE_TYPE, language));
-    append_words(spec, b);
+    append_words(spec, language, b);
     buffer_append(b, TEXT("\n  "));
     buffer_append(b, phrase(PHRASE_READERS, language));
     append_readers(b, spec->readers);

@@ -69,7 +69,7 @@ static void append_setting(struct buffer *b, const struct settings_spec *spec)
     append_range(b, spec);
     struct buffer value = buffer_new(10000);
     settings_default_append(spec, SETTINGS_ENGLISH, &value);
-    append_field(b, "Default", buffer_text(&value));
+    append_field(b, "Default", text_trimmed(buffer_text(&value)));
     buffer_done(&value);
     append_field(b, "The guide recommends", spec->guide_text);
     append_field(b, "The guide says", spec->guide_note);

@@ -30,7 +30,7 @@ void settings_duration_append(struct buffer *b, uint64_t ms);
 void settings_size_append(struct buffer *b, uint64_t octets);
 void settings_number_append(struct buffer *b, const struct settings_spec *spec,
                             uint64_t number); /* in the unit of its type */
-/* "40", or how it is derived. */
+/* " 40", or how it is derived. */
 void settings_default_append(const struct settings_spec *spec, enum settings_language language, struct buffer *b);
 must_check bool settings_word_find(const struct settings_spec *spec, struct text word, uint64_t *ret_index);
 
