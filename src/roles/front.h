@@ -71,6 +71,8 @@ struct session {
     bool is_broken;   /* parts of the message went to a queue that is gone: 451 at its end */
     bool is_marked;   /* policy: local header, not authorised */
     uint64_t queue_epoch; /* when its first part went out */
+    struct lane *lane;    /* that its latest part went through */
+    uint64_t lane_end;    /* where that part ends in the lane's ring */
     struct front_settings *settings;
     const struct front_service *service;
     struct tls_connection *tls;
@@ -96,7 +98,7 @@ struct session {
 /* A worker's channel to the queue. */
 struct lane {
     unsigned number;
-    int channel; /* -1: none; its worker's own */
+    _Atomic int channel; /* -1: none; only its worker opens it */
     _Atomic bool is_lost; /* the queue is gone: its worker opens it anew */
     struct window *_Atomic window;
     uint64_t position; /* of the ring, where the next octets go */

@@ -245,8 +245,9 @@ static struct policy_verdict judge(struct worker *w, struct session *s, struct p
 static void note_way(struct session *s, const struct policy_facts *facts)
 {
     enum policy_input needs;
-    if (!policy_way_of(facts, &s->settings->policy, &s->way, &needs))
-        s->way = POLICY_WAY_NONE;
+    enum policy_way way;
+    if (policy_way_of(facts, &s->settings->policy, &way, &needs)) /* else this stage did not ask: what an earlier one found holds */
+        s->way = way;
 }
 
 /* subject fills the refusal's words. */
@@ -294,6 +295,7 @@ struct smtp_answer front_ask_sender(struct worker *w, struct session *s, const s
     uint64_t most = s->settings->settings->delivery_max_message_size;
     facts.is_over_size = most && event->declared_size > most;
     struct policy_verdict verdict = judge(w, s, &facts, &(struct asked){.sender = &event->envelope->sender});
+    s->way = POLICY_WAY_NONE;
     note_way(s, &facts);
     if (verdict.reply == REPLY_MESSAGE_TOO_LARGE)
         return answer_of(&verdict, limit_text(w, most));
@@ -337,6 +339,8 @@ struct smtp_answer front_ask_message(struct worker *w, struct session *s, const 
     facts.is_over_hops = hops && message->hops > hops;
     struct policy_verdict verdict = judge(w, s, &facts, &(struct asked){.sender = &event->envelope->sender, .from = message->has_from ? &message->from : NULL});
     note_way(s, &facts);
+    if (verdict.rule == POLICY_RULE_RELAY_NULL)
+        front_event(s, RECORD_NOTICE, TEXT("null-sender-relayed"), (struct text[]){TEXT("login"), smtp_server_login(&s->machine)}, 2);
     s->is_marked = verdict.rule == POLICY_RULE_LOCAL_HEADER_MARKED;
     if (s->is_marked)
         front_event(s, RECORD_NOTICE, TEXT("local-header-marked"), (struct text[]){TEXT("from"), subject_of(w, &message->from)}, 2);

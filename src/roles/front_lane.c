@@ -23,7 +23,8 @@ static bool lane_open(struct worker *w, struct lane *lane)
         return false; /* what was pending on the lost one is still being told */
     struct window *old = atomic_exchange(&lane->window, NULL);
     memory_unmap(old, sizeof *old);
-    file_close(&lane->channel);
+    int old_channel = atomic_exchange(&lane->channel, -1);
+    file_close(&old_channel);
     lane->position = lane->sequence = lane->completed = 0;
     atomic_store(&lane->sent, 0);
     if (channel_pair(ends) == 0) {
@@ -39,10 +40,11 @@ static bool lane_open(struct worker *w, struct lane *lane)
             peers_unpack(packet, PEERS_QUEUE, PEERS_FRONT, files.count, &arena, &answer) == PEERS_OK && answer.type == PEERS_window)
             ignored(memory_map(files.files[0], sizeof(struct window), true, &address)); /* NULL tells */
         channel_descriptors_close(&files);
-        lane->channel = ends[0];
+        if (address)
+            atomic_store(&lane->channel, ends[0]);
+        else
+            file_close(&ends[0]);
     }
-    if (!address)
-        file_close(&lane->channel);
     atomic_store(&lane->window, address);
     atomic_store(&lane->is_lost, address == NULL);
     atomic_store(&lane->completing, CLAIM_IDLE);
@@ -180,10 +182,27 @@ bool message_begin(struct worker *w, struct session *s, const struct envelope *f
     s->has_message = true;
     s->is_broken = s->is_marked = false;
     s->streamed = 0;
+    s->lane = NULL;
     s->queue_epoch = atomic_load(&w->front->queue_epoch);
     s->id = queue_id_make(w->front->role->boot, lane->number, ++lane->counter);
     append_trace(&s->trace, s, &e);
     return true;
+}
+
+/* The octets of one message reach the queue in order although another worker may have sent the ones before: the queue has copied those. */
+static bool is_behind_earlier_parts(struct worker *w, struct session *s, struct lane *lane)
+{
+    if (!s->lane || s->lane == lane)
+        return true;
+    struct window *window = atomic_load(&s->lane->window);
+    if (!window)
+        return false;
+    if (atomic_load(&window->consumed) >= s->lane_end)
+        return true;
+    front_before_waiting(w);
+    bool is_copied = window_wait_for_room(window, s->lane_end + WINDOW_SIZE, ROOM_DEADLINE_MS);
+    front_after_waiting(w);
+    return is_copied;
 }
 
 /* Octets go to the queue ahead of the take. */
@@ -191,8 +210,10 @@ static bool stream(struct worker *w, struct session *s, struct text octets)
 {
     struct lane *lane = lane_of(w);
     uint64_t place;
-    if (!lane || s->queue_epoch != atomic_load(&w->front->queue_epoch) || !put(w, lane, octets, &place))
+    if (!lane || s->queue_epoch != atomic_load(&w->front->queue_epoch) || !is_behind_earlier_parts(w, s, lane) || !put(w, lane, octets, &place))
         return false;
+    s->lane = lane;
+    s->lane_end = place + octets.length;
     struct peers_message_part part = {.id = s->id, .at = s->streamed, .place = place, .length = octets.length};
     if (!peer_send(lane->channel, PEERS_message_part, &part, NULL))
         return false;
@@ -227,10 +248,11 @@ bool message_add(struct worker *w, struct session *s, struct text octets)
 
 void message_drop(struct worker *w, struct session *s)
 {
-    if (s->has_message && s->streamed) {
+    if (s->has_message && s->lane && s->queue_epoch == atomic_load(&w->front->queue_epoch)) {
         struct peers_message_drop drop = {.id = s->id};
-        ignored(link_send(role_link(w->front->role, PEERS_QUEUE), PEERS_message_drop, &drop, NULL)); /* a lost queue has dropped it */
+        ignored(peer_send(atomic_load(&s->lane->channel), PEERS_message_drop, &drop, NULL)); /* a lost queue has dropped it */
     }
+    s->lane = NULL;
     s->has_message = false;
     s->streamed = 0;
     buffer_done(&s->body);
@@ -262,7 +284,7 @@ static bool send_take(struct worker *w, struct lane *lane, struct session *s, st
     struct buffer packed released_by(buffer_done) = buffer_new(65536);
     struct peers_message_take take = {.id = s->id, .at = s->streamed, .length = trace.length + s->body.length, .ticket = buffer_text(&s->ticket)};
     uint64_t behind;
-    if (!send_recipients(lane, s, e) || !envelope_pack(&packed, e) || !put(w, lane, trace, &take.place) ||
+    if (!is_behind_earlier_parts(w, s, lane) || !send_recipients(lane, s, e) || !envelope_pack(&packed, e) || !put(w, lane, trace, &take.place) ||
         !put(w, lane, buffer_text(&s->body), &behind))
         return false;
     buffer_done(&s->body);

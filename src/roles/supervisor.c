@@ -203,7 +203,7 @@ static bool complain(struct text what, struct text where, int error)
     return false;
 }
 
-/* The boot number makes queue ids unique over restarts of the server and of front: it grows by one each time, and is
+/* The boot number makes queue ids unique over restarts of the server, of front and of the queue: it grows by one each time, and is
  * on disk before it is used. */
 static bool count_boot(struct supervisor *s)
 {
@@ -223,7 +223,7 @@ static void child_introduce(struct supervisor *s, struct child *child)
 {
     hand_over(s, child);
     connect_all(s, child);
-    if (child->role == PEERS_FRONT)
+    if (child->role == PEERS_FRONT || child->role == PEERS_QUEUE) /* both make ids out of it */
         ignored(count_boot(s)); /* on a full disk the number counts on in memory */
     struct peers_go go = {.boot = s->boot, .instance = child->instance};
     ignored(supervisor_send(child, PEERS_go, &go, NULL)); /* as above */

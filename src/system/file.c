@@ -44,6 +44,11 @@ int file_close_checked(int *file)
     return result == EINTR ? 0 : result; /* Linux has closed it then */
 }
 
+int file_copy_descriptor(int source)
+{
+    return fcntl(source, F_DUPFD_CLOEXEC, 3);
+}
+
 int file_replace_descriptor(int source, int target)
 {
     return dup3(source, target, O_CLOEXEC) < 0 ? errno : 0;

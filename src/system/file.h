@@ -20,6 +20,8 @@ struct file_facts {
 };
 
 void file_close(int *file); /* released_by(file_close); ignores -1 */
+/* Another descriptor of the same, close-on-exec; -1 when there is none to be had. */
+int file_copy_descriptor(int source);
 /* target becomes another descriptor of what source is, close-on-exec; what target was is closed. */
 must_check int file_replace_descriptor(int source, int target);
 /* As file_close, but tells of an error: what was written may not be there. */
