@@ -134,7 +134,7 @@ bool spool_has(const struct spool *s, uint64_t id);
 
 struct spool_facts {
     uint64_t waiting;        /* messages */
-    uint64_t waiting_octets; /* their records and bodies */
+    uint64_t waiting_octets; /* their records and bodies, without large ones */
     uint64_t segments, spares, segment_size;
     uint64_t free_octets, free_inodes; /* of the file system, as of the last spool_tidy */
     uint64_t groups, syncs;  /* since the open */
@@ -161,6 +161,9 @@ must_check enum spool_result spool_append(struct spool *s, const struct spool_ne
 must_check enum spool_result spool_update(struct spool *s, uint64_t id, const struct spool_update *update);
 /* All recipients are done (or an administrator removed it). Forces no sync; its octets are free for reuse from now on. */
 must_check enum spool_result spool_remove(struct spool *s, uint64_t id);
+
+/* For a message that is SPOOL_DAMAGED: what is left of it is copied to the folder "aside" (told as a problem), and it is removed. */
+must_check enum spool_result spool_put_aside(struct spool *s, uint64_t id);
 
 /* What the group being collected holds. */
 bool spool_has_collected(const struct spool *s);      /* anything at all */
