@@ -304,7 +304,7 @@ struct smtp_answer front_ask_sender(struct worker *w, struct session *s, const s
 
 void front_ask_recipients(struct worker *w, struct session *s, const struct smtp_event *event, struct smtp_answer *answers)
 {
-    const struct address *addresses[SMTP_RECIPIENTS_AT_ONCE];
+    const struct address *addresses[SMTP_RECIPIENTS_AT_ONCE] = {NULL};
     enum mail_address_kind kinds[SMTP_RECIPIENTS_AT_ONCE];
     size_t count = smaller(event->recipient_count, SMTP_RECIPIENTS_AT_ONCE);
     size_t accepted = event->envelope->recipient_count, most = s->service->options.max_recipients;
