@@ -73,6 +73,8 @@ must_check enum accounts_result accounts_count(struct accounts *a, struct accoun
 /* alias_of empty: a domain of its own; else every address of the new domain is the same one of the other. */
 must_check enum accounts_result accounts_domain_add(struct accounts *a, struct text domain, struct text alias_of, int64_t now_ms, struct buffer *why);
 must_check enum accounts_result accounts_domain_remove(struct accounts *a, struct text domain, struct buffer *why);
+/* alias_of empty: whatever it is an alias of. */
+must_check enum accounts_result accounts_alias_domain_remove(struct accounts *a, struct text domain, struct text alias_of, struct buffer *why);
 /* target NULL: nobody catches what is for nobody. */
 must_check enum accounts_result accounts_domain_catch_all(struct accounts *a, struct text domain, const struct address *target, struct buffer *why);
 

@@ -293,7 +293,9 @@ static void changes_are_seen_and_make_the_generation_grow(void **state)
     assert_true(accounts_generation(p->accounts) == before + 6);
     catch_all(p, TEXT("villa.test"), TEXT_NONE, ACCOUNTS_OK);
     assert_int_equal(resolve(p, TEXT("nessuno@villa.test"), TEXT_NONE).kind, MAIL_ADDRESS_LOCAL_NOBODY);
-    check_why(accounts_domain_remove(p->accounts, TEXT("haus.test"), &why), ACCOUNTS_OK, &why);
+    check_why(accounts_alias_domain_remove(p->accounts, TEXT("casa.test"), TEXT_NONE, &why), ACCOUNTS_UNKNOWN, &why);
+    check_why(accounts_alias_domain_remove(p->accounts, TEXT("haus.test"), TEXT("villa.test"), &why), ACCOUNTS_UNKNOWN, &why);
+    check_why(accounts_alias_domain_remove(p->accounts, TEXT("Haus.test"), TEXT("casa.test"), &why), ACCOUNTS_OK, &why);
     assert_int_equal(resolve(p, TEXT("bruno@haus.test"), TEXT_NONE).kind, MAIL_ADDRESS_FOREIGN);
     check_why(accounts_domain_remove(p->accounts, TEXT("haus.test"), &why), ACCOUNTS_UNKNOWN, &why);
 }

@@ -91,6 +91,24 @@ enum accounts_result accounts_domain_remove(struct accounts *a, struct text doma
     return store_change_end(a, result, why);
 }
 
+static enum accounts_result delete_alias_domain(struct accounts *a, struct text domain, struct text alias_of, struct buffer *why)
+{
+    size_t changed;
+    if (store_run(a, QUERY_DOMAIN_ALIAS_REMOVE, domain, alias_of, TEXT_NONE, &changed) != STORE_END)
+        return store_unavailable(a, why);
+    return changed ? ACCOUNTS_OK : store_refuse(why, ACCOUNTS_UNKNOWN, "%.*s is no such alias domain", TEXT_ARGUMENTS(domain));
+}
+
+enum accounts_result accounts_alias_domain_remove(struct accounts *a, struct text domain, struct text alias_of, struct buffer *why)
+{
+    struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT), other released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
+    if (!key_of_domain(domain, &key, why) || (alias_of.length && !key_of_domain(alias_of, &other, why)))
+        return ACCOUNTS_REFUSED;
+    if (!store_change_begin(a))
+        return store_unavailable(a, why);
+    return store_change_end(a, delete_alias_domain(a, buffer_text(&key), buffer_text(&other), why), why);
+}
+
 static enum accounts_result set_catch_all(struct accounts *a, struct text domain, struct text target, struct buffer *why)
 {
     struct arena arena released_by(arena_done) = arena_new(8192);
