@@ -394,6 +394,75 @@ static void a_time_out_drops_what_is_open_and_closes(void **state not_used)
     stub_done(&stub);
 }
 
+/* --- the text reader beside itself ------------------------------------------------------------------------------------------------ */
+
+static uint64_t next_random(uint64_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed;
+}
+
+struct reading {
+    struct message_text text;
+    struct buffer taken;
+    struct text rest;
+    bool is_ended;
+};
+
+static void read_text(struct reading *r, struct text input, size_t piece, bool has_dots, bool is_lenient)
+{
+    *r = (struct reading){.taken = buffer_new(1 << 20)};
+    message_text_init(&r->text, 0, has_dots, false, is_lenient);
+    while (input.length && !r->is_ended) {
+        struct text part = text_take(&input, piece);
+        size_t before = part.length;
+        struct text span;
+        enum message_text_result result;
+        while ((result = message_text_take(&r->text, &part, &span)) == MESSAGE_TEXT_SPAN)
+            buffer_append(&r->taken, span);
+        assert_true(result == MESSAGE_TEXT_END || part.length == 0);
+        r->is_ended = result == MESSAGE_TEXT_END;
+        assert_true(part.length <= before);
+        input = text_of(part.length ? part.bytes : input.bytes, part.length + input.length);
+    }
+    r->rest = input;
+}
+
+/* Single octets go through the states, whole texts through the slices: both must come to the same. */
+static void text_is_read_alike_whole_and_in_octets(void **state not_used)
+{
+    static const struct text pieces[] = {TEXT_INIT("\r\n"), TEXT_INIT("\r\n."), TEXT_INIT("\r\n.."), TEXT_INIT("words and words and words"), TEXT_INIT("."),
+                                         TEXT_INIT("\r"), TEXT_INIT("\n"), TEXT_INIT("\r\n.\r\n")};
+    uint64_t seed = 3030;
+    for (size_t i = 0; i < 4000; i++) {
+        struct buffer input released_by(buffer_done) = buffer_new(1 << 20);
+        size_t wanted = next_random(&seed) % 1500;
+        /* most texts have few odd pieces, or none */
+        size_t odd = next_random(&seed) % 3 ? 4 + next_random(&seed) % 2 : length_of(pieces);
+        while (input.length < wanted)
+            buffer_append(&input, pieces[next_random(&seed) % 4 ? 3 : next_random(&seed) % odd]);
+        bool has_dots = next_random(&seed) % 2;
+        bool is_lenient = next_random(&seed) % 2;
+        struct reading whole;
+        struct reading octets;
+        read_text(&whole, buffer_text(&input), SIZE_MAX, has_dots, is_lenient);
+        read_text(&octets, buffer_text(&input), 1, has_dots, is_lenient);
+        assert_int_equal(whole.is_ended, octets.is_ended);
+        assert_int_equal(whole.rest.length, octets.rest.length);
+        assert_int_equal(whole.text.state, octets.text.state);
+        assert_int_equal(whole.text.has_bare, octets.text.has_bare);
+        assert_int_equal(whole.text.message.size, octets.text.message.size);
+        assert_true(text_equals(buffer_text(&whole.taken), buffer_text(&octets.taken)));
+        assert_true(text_equals(buffer_text(&whole.text.header), buffer_text(&octets.text.header)));
+        message_text_done(&whole.text);
+        message_text_done(&octets.text);
+        buffer_done(&whole.taken);
+        buffer_done(&octets.taken);
+    }
+}
+
 /* --- T20: random walks beside a model ------------------------------------------------------------------------------------------ */
 
 struct model {
@@ -489,14 +558,6 @@ static unsigned model_step(struct model *m, enum walk step)
     return 0;
 }
 
-static uint64_t next_random(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed;
-}
-
 static void walk(uint64_t *seed, const struct smtp_server_options *options)
 {
     struct stub stub;
@@ -589,6 +650,7 @@ int main(void)
         cmocka_unit_test(pipelined_replies_never_overflow),
         cmocka_unit_test(a_time_out_drops_what_is_open_and_closes),
         cmocka_unit_test(any_octet_anywhere_leaves_the_session_alive_or_closed_by_421),
+        cmocka_unit_test(text_is_read_alike_whole_and_in_octets),
         cmocka_unit_test(random_walks_agree_with_the_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
