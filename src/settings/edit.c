@@ -291,7 +291,7 @@ enum settings_edit_result settings_edit_rows(struct text file, const struct sett
         return SETTINGS_EDIT_NOT_TABLE;
     struct place place = find_place(file, spec, TEXT_NONE);
     if (place.has_section) {
-        struct line header;
+        struct line header = {.to = place.section_from}; /* there is one: the place was found */
         size_t at = place.section_from;
         (void)take_line(file, &at, &header);
         append_front(out, file, header.to);
