@@ -16,7 +16,6 @@ static bool lane_hold(struct lane *lane)
 
 static bool lane_open(struct worker *w, struct lane *lane)
 {
-    static _Thread_local char bytes[CHANNEL_PACKET_LIMIT];
     int ends[2];
     void *address = NULL;
     if (!lane_hold(lane))
@@ -34,7 +33,9 @@ static bool lane_open(struct worker *w, struct lane *lane)
         file_close(&ends[1]);
         struct text packet;
         struct peers_message answer;
-        struct arena arena released_by(arena_done) = arena_new(4096);
+        struct arena arena released_by(arena_done) = arena_new(CHANNEL_PACKET_LIMIT + 4096);
+        char *bytes = arena_take(&arena, CHANNEL_PACKET_LIMIT); /* a thread's stack is small */
+        must(bytes != NULL);
         files.count = 0;
         if (sent && channel_receive(ends[0], bytes, WINDOW_DEADLINE_MS, &packet, &files) == CHANNEL_OK &&
             peers_unpack(packet, PEERS_QUEUE, PEERS_FRONT, files.count, &arena, &answer) == PEERS_OK && answer.type == PEERS_window)

@@ -328,7 +328,7 @@ enum { ONE_TURN = 64 };
 
 static void link_ready(void *context, unsigned ready not_used)
 {
-    static _Thread_local char bytes[CHANNEL_PACKET_LIMIT];
+    static char bytes[CHANNEL_PACKET_LIMIT]; /* only the loop's thread comes here */
     struct link *link = context;
     int channel = link->channel;
     struct loop_watch *watch = link->watch;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/supervisor.h"
+#include "command/places.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,25 +13,24 @@
 
 enum { BACK_OFF_FIRST_MS = 50, BACK_OFF_MOST_MS = 10000, STEADY_MS = 60000, STOP_STEP_MS = 8000, CERTIFICATE_LOOK_MS = 2000 };
 
-/* Who runs, in the order of starting; stopping goes the other way. user_offset: for a supervisor run by root on a machine without our users. */
+/* Who runs, in the order of starting; stopping goes the other way. */
 static const struct {
     enum peers_role role;
     const char *program;
-    const char *user;
     bool one_a_core;
     unsigned stop_phase; /* 1 is first: those who talk to strangers */
 } roles[] = {
-    {.role = PEERS_LEDGER, .program = "portiere-ledger", .user = "portiere-ledger", .stop_phase = 4},
-    {.role = PEERS_VERIFIER, .program = "portiere-verifier", .user = "portiere-verifier", .one_a_core = true, .stop_phase = 3},
-    {.role = PEERS_VAULT, .program = "portiere-vault", .user = "portiere-vault", .stop_phase = 3},
-    {.role = PEERS_MAILBOX, .program = "portiere-mailbox", .user = "portiere-mailbox", .stop_phase = 3},
-    {.role = PEERS_RESOLVER, .program = "portiere-resolver", .user = "portiere-resolver", .stop_phase = 3},
-    {.role = PEERS_RELAY, .program = "portiere-relay", .user = "portiere-relay", .stop_phase = 2},
-    {.role = PEERS_QUEUE, .program = "portiere-queue", .user = "portiere-queue", .stop_phase = 3},
-    {.role = PEERS_CONTROL, .program = "portiere-control", .user = "portiere-control", .stop_phase = 4},
-    {.role = PEERS_FRONT, .program = "portiere-front", .user = "portiere-front", .stop_phase = 1},
+    {.role = PEERS_LEDGER, .program = "portiere-ledger", .stop_phase = 4},
+    {.role = PEERS_VERIFIER, .program = "portiere-verifier", .one_a_core = true, .stop_phase = 3},
+    {.role = PEERS_VAULT, .program = "portiere-vault", .stop_phase = 3},
+    {.role = PEERS_MAILBOX, .program = "portiere-mailbox", .stop_phase = 3},
+    {.role = PEERS_RESOLVER, .program = "portiere-resolver", .stop_phase = 3},
+    {.role = PEERS_RELAY, .program = "portiere-relay", .stop_phase = 2},
+    {.role = PEERS_QUEUE, .program = "portiere-queue", .stop_phase = 3},
+    {.role = PEERS_CONTROL, .program = "portiere-control", .stop_phase = 4},
+    {.role = PEERS_FRONT, .program = "portiere-front", .stop_phase = 1},
 };
-enum { STOP_PHASES = 4, UNNAMED_USER = 64200 }; /* ids for root without our users: outside of what adduser gives */
+enum { STOP_PHASES = 4 };
 
 /* Who may talk to whom. */
 static const struct {
@@ -113,15 +113,6 @@ static size_t row_of(enum peers_role role)
     return 0;
 }
 
-static void user_of(enum peers_role role, unsigned *ret_user, unsigned *ret_group)
-{
-    size_t row = row_of(role);
-    *ret_user = *ret_group = 0;
-    if (process_own_user() != 0 || process_user(roles[row].user, ret_user, ret_group))
-        return;
-    *ret_user = *ret_group = UNNAMED_USER + (unsigned)row;
-}
-
 static bool connect_pair(struct child *one, struct child *other)
 {
     int ends[2];
@@ -183,7 +174,7 @@ static bool child_start(struct supervisor *s, struct child *child)
     if (channel_pair(ends) != 0)
         return false;
     struct process_start start = {.program = program, .name = child->program, .channel = ends[1]};
-    user_of(child->role, &start.user, &start.group);
+    command_role_user(child->role, &start.user, &start.group);
     result = process_start(&start, &child->process);
     file_close(&ends[1]);
     if (result) {
@@ -573,7 +564,7 @@ static bool open_folders(struct supervisor *s, const char *home, const char *sta
         unsigned user, group;
         if (below[i].owner == PEERS_NOBODY || process_own_user() != 0)
             continue;
-        user_of(below[i].owner, &user, &group);
+        command_role_user(below[i].owner, &user, &group);
         if (fchown(s->folders[below[i].folder], user, group) < 0)
             return complain(TEXT("folder"), name, EPERM);
     }
