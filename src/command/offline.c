@@ -110,40 +110,77 @@ static bool wait_ready(int channel, enum peers_role role)
     return is_ready;
 }
 
-static bool introduce(struct command_offline_role *started, enum peers_role role, const struct settings *settings, int folder, int channel, int helper)
+/* One of them, and what it works in. */
+struct started {
+    enum peers_role role;
+    int channel; /* -1: not started */
+    int folder;  /* -1: none */
+};
+
+static bool introduce(const struct started *one, const struct settings *settings)
 {
-    struct peers_folder message = {.name = command_folder_of(role)};
-    struct peers_go go = {.boot = 0};
-    bool said = say_settings(channel, role, settings) && say(channel, PEERS_folder, &message, &folder);
-    if (helper >= 0)
-        said = said && say_settings(helper, PEERS_VERIFIER, settings) && say_pair(channel, role, helper, PEERS_VERIFIER) && say(helper, PEERS_go, &go, NULL) &&
-               wait_ready(helper, PEERS_VERIFIER);
-    said = said && say(channel, PEERS_go, &go, NULL) && wait_ready(channel, role);
-    started->link = (struct command_link){.channel = channel, .self = PEERS_SUPERVISOR, .remote = role};
-    return said;
+    struct peers_folder message = {.name = command_folder_of(one->role)};
+    return say_settings(one->channel, one->role, settings) && (one->folder < 0 || say(one->channel, PEERS_folder, &message, &one->folder));
+}
+
+static bool go(const struct started *one)
+{
+    struct peers_go message = {.boot = 0};
+    return say(one->channel, PEERS_go, &message, NULL) && wait_ready(one->channel, one->role);
+}
+
+/* The keeper comes last: whom it needs is ready by then. Without a ledger events go to standard error; a ledger that writes to standard output
+ * would write into the command's answer. */
+static enum command_offline_result start_all(const struct command_places *places, enum peers_role role, const struct settings *settings,
+                                             struct command_offline_role *started, struct started *all, struct buffer *what, int *ret_error)
+{
+    struct started *ledger = &all[0], *helper = &all[1], *keeper = &all[2];
+    struct buffer ignored_what released_by(buffer_done) = buffer_new(4096);
+    int ignored_error;
+    keeper->role = role;
+    *ret_error = open_folder(places, role, &keeper->folder);
+    if (*ret_error) {
+        ignored(buffer_append_format(what, "%.*s/%.*s", TEXT_ARGUMENTS(places->state), TEXT_ARGUMENTS(command_folder_of(role)))); /* for a message */
+        return COMMAND_NOT_STARTED_FOLDER;
+    }
+    enum command_offline_result result = start_program(started, role, &keeper->channel, what, ret_error);
+    if (result == COMMAND_STARTED && role == PEERS_VAULT)
+        result = start_program(started, PEERS_VERIFIER, &helper->channel, what, ret_error);
+    bool wants_ledger = role != PEERS_LEDGER && settings->log_target != SETTINGS_LOG_TARGET_STDOUT;
+    if (result == COMMAND_STARTED && wants_ledger && open_folder(places, PEERS_LEDGER, &ledger->folder) == 0)
+        ignored(start_program(started, PEERS_LEDGER, &ledger->channel, &ignored_what, &ignored_error)); /* works without */
+    return result;
+}
+
+static bool introduce_all(const struct started *all, const struct settings *settings)
+{
+    const struct started *ledger = &all[0], *helper = &all[1], *keeper = &all[2];
+    bool has_ledger = ledger->channel >= 0 && introduce(ledger, settings) && say_pair(keeper->channel, keeper->role, ledger->channel, PEERS_LEDGER) && go(ledger);
+    ignored(has_ledger); /* works without */
+    if (helper->channel >= 0 && !(introduce(helper, settings) && say_pair(keeper->channel, keeper->role, helper->channel, PEERS_VERIFIER) && go(helper)))
+        return false;
+    return introduce(keeper, settings) && go(keeper);
 }
 
 enum command_offline_result command_start(const struct command_places *places, enum peers_role role, const struct settings *settings,
                                           struct command_offline_role *ret_role, struct buffer *what, int *ret_error)
 {
     struct command_offline_role started = {.count = 0};
-    int folder released_by(file_close) = -1, channel = -1, helper = -1;
-    *ret_error = open_folder(places, role, &folder);
-    if (*ret_error) {
-        ignored(buffer_append_format(what, "%.*s/%.*s", TEXT_ARGUMENTS(places->state), TEXT_ARGUMENTS(command_folder_of(role)))); /* for a message */
-        return COMMAND_NOT_STARTED_FOLDER;
-    }
-    enum command_offline_result result = start_program(&started, role, &channel, what, ret_error);
-    if (result == COMMAND_STARTED && role == PEERS_VAULT)
-        result = start_program(&started, PEERS_VERIFIER, &helper, what, ret_error);
-    if (result == COMMAND_STARTED && !introduce(&started, role, settings, folder, channel, helper)) {
+    struct started all[] = {{.role = PEERS_LEDGER, .channel = -1, .folder = -1}, {.role = PEERS_VERIFIER, .channel = -1, .folder = -1},
+                            {.role = role, .channel = -1, .folder = -1}};
+    enum command_offline_result result = start_all(places, role, settings, &started, all, what, ret_error);
+    if (result == COMMAND_STARTED && !introduce_all(all, settings)) {
         must(command_program_append(what, role));
         result = COMMAND_NOT_STARTED_ENDED;
     }
-    if (result == COMMAND_STARTED)
+    for (size_t i = 0; i < length_of(all); i++)
+        file_close(&all[i].folder);
+    if (result == COMMAND_STARTED) {
+        started.link = (struct command_link){.channel = all[2].channel, .self = PEERS_SUPERVISOR, .remote = role};
         *ret_role = started;
-    else
+    } else {
         command_finish(&started);
+    }
     return result;
 }
 

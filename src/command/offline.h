@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* offline: a command while the server does not run. The role that handles it is started from the folder of our own program as the supervisor
- * would start it: its own user, its own folder, its part of the settings, its sandbox (the vault with one verifier), and no other role. It ends
- * with us. */
+ * would start it: its own user, its own folder, its part of the settings, its sandbox (the vault with one verifier), and the ledger beside it,
+ * so that what an administrator did stands in the log. They end with us. */
 #ifndef COMMAND_OFFLINE_H
 #define COMMAND_OFFLINE_H
 
@@ -9,11 +9,11 @@
 #include "command/places.h"
 #include "settings/settings.h"
 
-enum { COMMAND_OFFLINE_PROCESSES = 2 };
+enum { COMMAND_OFFLINE_PROCESSES = 3 };
 
 struct command_offline_role {
     struct command_link link;
-    int others[COMMAND_OFFLINE_PROCESSES]; /* channels of those started beside it */
+    int others[COMMAND_OFFLINE_PROCESSES]; /* channels to all that were started */
     int processes[COMMAND_OFFLINE_PROCESSES];
     size_t count;
 };
