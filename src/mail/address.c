@@ -114,7 +114,8 @@ static bool is_ipv6(struct text t)
         return false;
     if (gap == t.length)
         return before == 8;
-    return count_ipv6_groups(text_after(t, gap + 2), true, &after) && before + after <= 6; /* "::" stands for two or more */
+    return count_ipv6_groups(text_after(t, gap + 2), true, &after) &&
+           before + after <= 6; /* "::" stands for two or more */
 }
 
 /* RFC 5321 section 4.1.3; the general form has no tag registered but IPv6. */

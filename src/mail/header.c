@@ -99,7 +99,8 @@ static bool element_address(struct text value, const struct list_element *e, str
         struct text inside = text_trimmed(text_after(text_first(value, e->close), e->angle + 1));
         struct text path = text_after(text_first(value, e->close + 1), e->angle);
         struct address address;
-        if (address_take_path(&path, true, &address) != ADDRESS_OK && address_parse(inside, true, &address) != ADDRESS_OK)
+        if (address_take_path(&path, true, &address) != ADDRESS_OK &&
+            address_parse(inside, true, &address) != ADDRESS_OK)
             return false;
         if (address_is_null(&address))
             return false;
@@ -172,7 +173,8 @@ static bool phrase_is_atoms(struct text t)
     for (size_t i = 0; i < t.length; i++) {
         char c = t.bytes[i];
         bool is_inner_space = c == ' ' && i != 0 && i + 1 != t.length && t.bytes[i - 1] != ' ';
-        if (!octet_is_letter(c) && !octet_is_digit(c) && !text_has_octet(TEXT("!#$%&'*+-/=?^_`{|}~"), c) && !is_inner_space)
+        if (!octet_is_letter(c) && !octet_is_digit(c) && !text_has_octet(TEXT("!#$%&'*+-/=?^_`{|}~"), c) &&
+            !is_inner_space)
             return false;
     }
     return t.length != 0 && !text_starts_with(t, TEXT("=?"));

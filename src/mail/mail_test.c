@@ -9,7 +9,8 @@
 static bool explain_is_well_formed(struct text explain)
 {
     for (size_t i = 0; i < explain.length; i++)
-        if (!(explain.bytes[i] >= 'a' && explain.bytes[i] <= 'z') && !octet_is_digit(explain.bytes[i]) && explain.bytes[i] != '-')
+        if (!(explain.bytes[i] >= 'a' && explain.bytes[i] <= 'z') && !octet_is_digit(explain.bytes[i]) &&
+            explain.bytes[i] != '-')
             return false;
     return true;
 }
@@ -38,7 +39,8 @@ static void a_reply_is_one_line_whatever_a_stranger_puts_in(void **state not_use
     struct buffer b released_by(buffer_done) = buffer_new(4096);
     struct reply_arguments arguments = {.values = {TEXT("a\r\n250 ok\0\xc3\xb6")}};
     assert_true(reply_append(&b, REPLY_RECIPIENT_UNKNOWN, &arguments));
-    assert_true(text_equals(buffer_text(&b), TEXT("550 5.1.1 <a?\?250 ok?\?\?>... User unknown [recipient-unknown]\r\n")));
+    assert_true(
+        text_equals(buffer_text(&b), TEXT("550 5.1.1 <a?\?250 ok?\?\?>... User unknown [recipient-unknown]\r\n")));
     buffer_clear(&b);
     assert_true(reply_append(&b, REPLY_LOGIN_CONTINUE, NULL));
     assert_true(text_equals(buffer_text(&b), TEXT("334 \r\n")));
@@ -135,7 +137,8 @@ static void a_damaged_envelope_is_refused_and_never_crashes(void **state not_use
 static void an_envelope_with_an_address_that_is_none_is_refused(void **state not_used)
 {
     static struct envelope_recipient bad[] = {
-        {.address = {.local = TEXT_INIT("a> NOTIFY=NEVER\r\nRCPT TO:<x"), .domain = TEXT_INIT("b")}, .original = TEXT_INIT("")}};
+        {.address = {.local = TEXT_INIT("a> NOTIFY=NEVER\r\nRCPT TO:<x"), .domain = TEXT_INIT("b")},
+         .original = TEXT_INIT("")}};
     struct buffer b released_by(buffer_done) = buffer_new(4096);
     struct arena arena released_by(arena_done) = arena_new(4096);
     struct envelope e = example(bad, 1);
@@ -147,7 +150,11 @@ static void an_envelope_with_an_address_that_is_none_is_refused(void **state not
 static void a_result_comes_back_and_always_has_an_enhanced_code(void **state not_used)
 {
     struct buffer b released_by(buffer_done) = buffer_new(4096);
-    struct result in = {.class = RESULT_FAILED, .code = 550, .host = TEXT("mx [::1]:25"), .stage = TEXT("rcpt"), .text = TEXT("no\0\r\n")};
+    struct result in = {.class = RESULT_FAILED,
+                        .code = 550,
+                        .host = TEXT("mx [::1]:25"),
+                        .stage = TEXT("rcpt"),
+                        .text = TEXT("no\0\r\n")};
     assert_true(result_pack(&b, &in));
     struct result out;
     assert_true(result_unpack(buffer_text(&b), &out));
@@ -184,9 +191,16 @@ static void the_header_ends_where_no_field_stands(void **state not_used)
         struct text message;
         size_t length;
     } rows[] = {
-        {TEXT_INIT(""), 0}, {TEXT_INIT("\r\n"), 2}, {TEXT_INIT("A: b"), 4}, {TEXT_INIT("A: b\r\n"), 6},
-        {TEXT_INIT("A: b\r\nno field\r\n"), 6}, {TEXT_INIT(" folded\r\nA: b\r\n"), 0}, {TEXT_INIT("A: b\nB: c\r\n\r\nx"), 13},
-        {TEXT_INIT("A: b\r\n\r\n\r\nx"), 8}, {TEXT_INIT(": x\r\n"), 0}, {TEXT_INIT("A\x01: x\r\n"), 0},
+        {TEXT_INIT(""), 0},
+        {TEXT_INIT("\r\n"), 2},
+        {TEXT_INIT("A: b"), 4},
+        {TEXT_INIT("A: b\r\n"), 6},
+        {TEXT_INIT("A: b\r\nno field\r\n"), 6},
+        {TEXT_INIT(" folded\r\nA: b\r\n"), 0},
+        {TEXT_INIT("A: b\nB: c\r\n\r\nx"), 13},
+        {TEXT_INIT("A: b\r\n\r\n\r\nx"), 8},
+        {TEXT_INIT(": x\r\n"), 0},
+        {TEXT_INIT("A\x01: x\r\n"), 0},
     };
     for (size_t i = 0; i < length_of(rows); i++)
         assert_int_equal(header_length(rows[i].message), rows[i].length);
@@ -232,7 +246,8 @@ static void an_address_list_is_read_in_linear_time(void **state not_used)
 {
     static const struct {
         struct text unit;
-    } rows[] = {{TEXT_INIT("(")}, {TEXT_INIT("a@b,")}, {TEXT_INIT("<")}, {TEXT_INIT("\"")}, {TEXT_INIT("(())")}, {TEXT_INIT("a:")}};
+    } rows[] = {{TEXT_INIT("(")},  {TEXT_INIT("a@b,")}, {TEXT_INIT("<")},
+                {TEXT_INIT("\"")}, {TEXT_INIT("(())")}, {TEXT_INIT("a:")}};
     for (size_t i = 0; i < length_of(rows); i++) {
         struct buffer b released_by(buffer_done) = buffer_new(4 << 20);
         while (b.length < 1 << 20)
@@ -294,10 +309,12 @@ static void base64_is_strict(void **state not_used)
         bool is_base64;
         struct text octets;
     } rows[] = {
-        {TEXT_INIT("dGlt"), true, TEXT_INIT("tim")}, {TEXT_INIT("AHRpbQA="), true, TEXT_INIT("\0tim\0")}, {TEXT_INIT(""), true, TEXT_INIT("")},
-        {TEXT_INIT("dGlt\t"), false, TEXT_INIT("")}, {TEXT_INIT("dGl=t"), false, TEXT_INIT("")}, {TEXT_INIT("dGl"), false, TEXT_INIT("")},
-        {TEXT_INIT("dGlt===="), false, TEXT_INIT("")}, {TEXT_INIT("A"), false, TEXT_INIT("")}, {TEXT_INIT("*"), false, TEXT_INIT("")},
-        {TEXT_INIT("AB=="), false, TEXT_INIT("")}, {TEXT_INIT("===="), false, TEXT_INIT("")}, {TEXT_INIT("AA==AAAA"), false, TEXT_INIT("")},
+        {TEXT_INIT("dGlt"), true, TEXT_INIT("tim")},   {TEXT_INIT("AHRpbQA="), true, TEXT_INIT("\0tim\0")},
+        {TEXT_INIT(""), true, TEXT_INIT("")},          {TEXT_INIT("dGlt\t"), false, TEXT_INIT("")},
+        {TEXT_INIT("dGl=t"), false, TEXT_INIT("")},    {TEXT_INIT("dGl"), false, TEXT_INIT("")},
+        {TEXT_INIT("dGlt===="), false, TEXT_INIT("")}, {TEXT_INIT("A"), false, TEXT_INIT("")},
+        {TEXT_INIT("*"), false, TEXT_INIT("")},        {TEXT_INIT("AB=="), false, TEXT_INIT("")},
+        {TEXT_INIT("===="), false, TEXT_INIT("")},     {TEXT_INIT("AA==AAAA"), false, TEXT_INIT("")},
     };
     for (size_t i = 0; i < length_of(rows); i++) {
         struct buffer b released_by(buffer_done) = buffer_new(500);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* packed: numbers and texts as the packed forms of this folder write them: numbers in groups of 7 bits, low ones first; a text
- * behind its length. Readers take from the front and believe nothing. */
+/* packed: numbers and texts as the packed forms of this folder write them: numbers in groups of 7 bits, low ones first;
+ * a text behind its length. Readers take from the front and believe nothing. */
 #ifndef MAIL_PACKED_H
 #define MAIL_PACKED_H
 

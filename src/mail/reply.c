@@ -2,7 +2,10 @@
 #include "mail/reply.h"
 
 static const struct reply_row rows[REPLY_COUNT] = {
-    [REPLY_NONE] = {.name = TEXT_INIT("NONE"), .enhanced = TEXT_INIT(""), .explain = TEXT_INIT(""), .words = TEXT_INIT("")},
+    [REPLY_NONE] = {.name = TEXT_INIT("NONE"),
+                    .enhanced = TEXT_INIT(""),
+                    .explain = TEXT_INIT(""),
+                    .words = TEXT_INIT("")},
 #define REPLY(reply_name, number, enhanced_code, explain_code, reply_words)                                            \
     [REPLY_##reply_name] = {.name = TEXT_INIT(#reply_name),                                                            \
                             .code = (number),                                                                          \

@@ -42,7 +42,7 @@ bool result_unpack(struct text packed, struct result *ret_result)
         return false;
     if (packed.length != 0 || r.enhanced.length == 0)
         return false;
-    r.class = (enum result_class)class;
+    r.class = (enum result_class) class;
     r.code = (unsigned)code;
     *ret_result = r;
     return true;
@@ -50,6 +50,6 @@ bool result_unpack(struct text packed, struct result *ret_result)
 
 struct text result_class_word(enum result_class class)
 {
-    must((size_t)class < length_of(classes));
+    must((size_t) class < length_of(classes));
     return classes[class].word;
 }

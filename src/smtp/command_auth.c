@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AUTH (RFC 4954). The exchange itself is the driver's: it is asked with decoded octets and answers with a challenge or an end. */
+/* AUTH (RFC 4954). The exchange itself is the driver's: it is asked with decoded octets and answers with a challenge or
+ * an end. */
 #include "smtp/server_parts.h"
 
-/* The mechanisms where the server speaks first; all others wait for the client: RFC 4422 section 5, RFC 4954 section 4. */
+/* The mechanisms where the server speaks first; all others wait for the client: RFC 4422 section 5, RFC 4954 section 4.
+ */
 static bool server_is_first(struct text mechanism)
 {
     return text_equals_ignoring_case(mechanism, TEXT("LOGIN"));
@@ -145,7 +147,8 @@ static enum reply reply_of_state(enum mail_login_state state)
     return REPLY_LOGIN_UNAVAILABLE;
 }
 
-void smtp_server_answer_login(struct smtp_server *s, enum mail_login_state state, struct text text, struct buffer *output)
+void smtp_server_answer_login(struct smtp_server *s, enum mail_login_state state, struct text text,
+                              struct buffer *output)
 {
     must(s->question == SMTP_ASK_LOGIN);
     s->question = SMTP_NEED_INPUT;

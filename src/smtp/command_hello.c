@@ -4,8 +4,8 @@
 
 enum { NAME_LIMIT = 255 };
 
-/* Laxer than a domain name: real clients send "_", "localhost", bare addresses and literals of every form. Nothing here could
- * end a line or a comment of the Received field that it will stand in. */
+/* Laxer than a domain name: real clients send "_", "localhost", bare addresses and literals of every form. Nothing here
+ * could end a line or a comment of the Received field that it will stand in. */
 static bool name_is_valid(struct text name)
 {
     for (size_t i = 0; i < name.length; i++) {

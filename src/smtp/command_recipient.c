@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RCPT (RFC 5321 section 4.1.1.3) with NOTIFY and ORCPT (RFC 3461). All good RCPT lines that stand in the input make one question. */
+/* RCPT (RFC 5321 section 4.1.1.3) with NOTIFY and ORCPT (RFC 3461). All good RCPT lines that stand in the input make
+ * one question. */
 #include "smtp/parameters.h"
 
 #include <string.h>

@@ -65,8 +65,8 @@ static void note_header(struct message_text *t, struct text span)
     }
 }
 
-/* False: the message is refused, or there is nothing to hand out. What refuses is looked for all the same, so that the reply does not
- * depend on how the text came in. */
+/* False: the message is refused, or there is nothing to hand out. What refuses is looked for all the same, so that the
+ * reply does not depend on how the text came in. */
 static bool note_span(struct message_text *t, struct text span)
 {
     if (span.length == 0)
@@ -82,8 +82,8 @@ static bool note_span(struct message_text *t, struct text span)
     return true;
 }
 
-/* The octets at the front that are handed out as they are: up to and with a CR LF in front of a dot, up to a bare CR or LF,
- * up to a CR with which the input ends. */
+/* The octets at the front that are handed out as they are: up to and with a CR LF in front of a dot, up to a bare CR or
+ * LF, up to a CR with which the input ends. */
 static size_t run_with_care(const struct message_text *t, struct text input)
 {
     size_t i = 0;
@@ -105,8 +105,9 @@ static size_t run_with_care(const struct message_text *t, struct text input)
 
 enum { SLICE = 256 };
 
-/* Is there nothing in count octets at place that needs care: a newline that is not CR LF, a dot behind one? The octet behind them is looked
- * at too. No branches, so that the compiler makes vector code of it: this reads every octet of every message. */
+/* Is there nothing in count octets at place that needs care: a newline that is not CR LF, a dot behind one? The octet
+ * behind them is looked at too. No branches, so that the compiler makes vector code of it: this reads every octet of
+ * every message. */
 static bool slice_is_plain(struct text input, size_t place, size_t count)
 {
     const char *bytes = input.bytes + place;

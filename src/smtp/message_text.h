@@ -1,34 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* message_text: the text of a message as it comes in by DATA or BDAT. Only CR LF . CR LF ends DATA (RFC 5321 section 4.1.1.4), and a CR LF
- * behind another CR is no line end. It hands out large spans, takes the stuffed dots away, turns bare CR and LF into CR LF when lenient,
- * and notes what refuses the message: then nothing more is handed out, but the end is still looked for. */
+/* message_text: the text of a message as it comes in by DATA or BDAT. Only CR LF . CR LF ends DATA (RFC 5321
+ * section 4.1.1.4), and a CR LF behind another CR is no line end. It hands out large spans, takes the stuffed dots
+ * away, turns bare CR and LF into CR LF when lenient, and notes what refuses the message: then nothing more is handed
+ * out, but the end is still looked for. */
 #ifndef SMTP_MESSAGE_TEXT_H
 #define SMTP_MESSAGE_TEXT_H
 
 #include "smtp/server.h"
 
 enum message_text_state {
-    MESSAGE_TEXT_START,      /* behind a CR LF, or at the very beginning */
+    MESSAGE_TEXT_START, /* behind a CR LF, or at the very beginning */
     MESSAGE_TEXT_MIDDLE,
-    MESSAGE_TEXT_CR,         /* one CR, not handed out yet */
-    MESSAGE_TEXT_CRS,        /* several */
-    MESSAGE_TEXT_DOT,        /* a dot behind a CR LF, not handed out yet */
+    MESSAGE_TEXT_CR,  /* one CR, not handed out yet */
+    MESSAGE_TEXT_CRS, /* several */
+    MESSAGE_TEXT_DOT, /* a dot behind a CR LF, not handed out yet */
     MESSAGE_TEXT_DOT_CR,
     MESSAGE_TEXT_SOFT_START, /* behind a newline that was made out of a bare CR or LF */
     MESSAGE_TEXT_SOFT_DOT,
 };
 
 struct message_text {
-    uint8_t state;       /* enum message_text_state */
-    bool has_dots;       /* DATA */
-    bool is_binary;      /* BODY=BINARYMIME: octets as they are */
+    uint8_t state;  /* enum message_text_state */
+    bool has_dots;  /* DATA */
+    bool is_binary; /* BODY=BINARYMIME: octets as they are */
     bool is_lenient;
-    bool has_bare;       /* a bare CR or LF was there; refuses the message unless lenient */
+    bool has_bare; /* a bare CR or LF was there; refuses the message unless lenient */
     bool has_nul;
-    bool is_over;        /* over max_size */
+    bool is_over; /* over max_size */
     bool is_header_whole;
-    uint64_t max_size;   /* 0 = no limit */
-    uint64_t read;       /* octets read, those of dots and refused text too */
+    uint64_t max_size; /* 0 = no limit */
+    uint64_t read;     /* octets read, those of dots and refused text too */
     struct buffer header;
     struct smtp_message message;
 };

@@ -67,7 +67,8 @@ bool xtext_decode(struct text encoded, struct arena *arena, struct text *ret_dec
         if (c == '+') {
             unsigned high;
             unsigned low;
-            if (encoded.length - i < 3 || !hex_value(encoded.bytes[i + 1], &high) || !hex_value(encoded.bytes[i + 2], &low))
+            if (encoded.length - i < 3 || !hex_value(encoded.bytes[i + 1], &high) ||
+                !hex_value(encoded.bytes[i + 2], &low))
                 return false;
             c = (char)(high << 4 | low);
             i += 2;

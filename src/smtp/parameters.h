@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* parameters: what stands behind the address in MAIL and RCPT (RFC 5321 section 4.1.1.11), read by a table: one row a keyword. */
+/* parameters: what stands behind the address in MAIL and RCPT (RFC 5321 section 4.1.1.11), read by a table: one row a
+ * keyword. */
 #ifndef SMTP_PARAMETERS_H
 #define SMTP_PARAMETERS_H
 
@@ -25,9 +26,10 @@ struct parameter_row {
 };
 
 /* Reads them all. On failure ret_word names the parameter, for the reply. */
-must_check enum reply parameters_read(struct text rest, const struct parameter_row *rows, size_t count, struct parameters *p,
-                                      struct text *ret_word);
-/* xtext (RFC 3461 section 4) into the arena. Controls are refused, encoded or not: nothing here may ever end a line of a report. */
+must_check enum reply parameters_read(struct text rest, const struct parameter_row *rows, size_t count,
+                                      struct parameters *p, struct text *ret_word);
+/* xtext (RFC 3461 section 4) into the arena. Controls are refused, encoded or not: nothing here may ever end a line of
+ * a report. */
 must_check bool xtext_decode(struct text encoded, struct arena *arena, struct text *ret_decoded);
 
 #endif

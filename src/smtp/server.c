@@ -2,9 +2,9 @@
 #include "smtp/server_parts.h"
 
 enum {
-    OUTPUT_ROOM = 1536,            /* octets of the longest reply that one step writes by itself: that to EHLO */
+    OUTPUT_ROOM = 1536, /* octets of the longest reply that one step writes by itself: that to EHLO */
     TRANSACTION_LIMIT = 16 << 20,
-    NAMES_LIMIT = 1024,            /* HELO name 255, account 512 */
+    NAMES_LIMIT = 1024, /* HELO name 255, account 512 */
 };
 
 void smtp_server_init(struct smtp_server *s, const struct smtp_server_options *options, bool is_encrypted)
@@ -39,7 +39,8 @@ void smtp_server_greet(struct smtp_server *s, struct buffer *output)
     server_write(output, o->title.length ? REPLY_GREETING_TITLED : REPLY_GREETING, &arguments);
 }
 
-/* --- names ---------------------------------------------------------------------------------------------------------------- */
+/* --- names
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 struct text smtp_server_helo(const struct smtp_server *s)
 {
@@ -72,7 +73,8 @@ bool smtp_server_is_logging_in(const struct smtp_server *s)
     return s->state == SMTP_STATE_LOGIN || s->question == SMTP_ASK_LOGIN;
 }
 
-/* --- the transaction -------------------------------------------------------------------------------------------------------- */
+/* --- the transaction
+ * -------------------------------------------------------------------------------------------------------- */
 
 bool transaction_begin(struct smtp_server *s)
 {
@@ -92,7 +94,8 @@ void transaction_end(struct smtp_server *s, bool is_taken)
     arena_done(&s->arena);
 }
 
-/* --- replies ------------------------------------------------------------------------------------------------------------------ */
+/* --- replies
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 void server_write(struct buffer *output, enum reply reply, const struct reply_arguments *arguments)
 {
@@ -139,7 +142,8 @@ enum smtp_effect server_ask(struct smtp_step *step, enum smtp_effect question)
     return question;
 }
 
-void smtp_server_close(struct smtp_server *s, enum reply reply, const struct reply_arguments *arguments, struct buffer *output)
+void smtp_server_close(struct smtp_server *s, enum reply reply, const struct reply_arguments *arguments,
+                       struct buffer *output)
 {
     if (s->state == SMTP_STATE_CLOSED)
         return;
@@ -173,7 +177,9 @@ void smtp_server_tls_started(struct smtp_server *s)
     s->state = SMTP_STATE_COMMAND;
 }
 
-/* --- answers -------------------------------------------------------------------------------------------------------------------- */
+/* --- answers
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 bool answer_accepts(const struct smtp_answer *answer)
 {
@@ -187,7 +193,8 @@ static void write_answer(struct smtp_server *s, const struct smtp_answer *answer
         server_write(output, usual, usual_arguments);
     else
         server_write(output, answer->reply, &answer->arguments);
-    if (s->state != SMTP_STATE_CLOSED && (answer->closes || (answer->reply != REPLY_NONE && reply_row(answer->reply)->code == 421)))
+    if (s->state != SMTP_STATE_CLOSED &&
+        (answer->closes || (answer->reply != REPLY_NONE && reply_row(answer->reply)->code == 421)))
         server_shut(s);
 }
 
@@ -214,7 +221,8 @@ void smtp_server_answer(struct smtp_server *s, const struct smtp_answer *answer,
 {
     enum smtp_effect question = s->question;
     s->question = SMTP_NEED_INPUT;
-    must(question == SMTP_ASK_HELLO || question == SMTP_ASK_SENDER || question == SMTP_ASK_DATA || question == SMTP_ASK_VERIFY);
+    must(question == SMTP_ASK_HELLO || question == SMTP_ASK_SENDER || question == SMTP_ASK_DATA ||
+         question == SMTP_ASK_VERIFY);
     if (question == SMTP_ASK_SENDER)
         answer_sender(s, answer, output);
     else if (question == SMTP_ASK_DATA)
@@ -228,7 +236,8 @@ void smtp_server_answer(struct smtp_server *s, const struct smtp_answer *answer,
         server_shut(s);
 }
 
-void smtp_server_answer_recipients(struct smtp_server *s, const struct smtp_answer *answers, size_t count, struct buffer *output)
+void smtp_server_answer_recipients(struct smtp_server *s, const struct smtp_answer *answers, size_t count,
+                                   struct buffer *output)
 {
     struct smtp_transaction *t = s->transaction;
     must(s->question == SMTP_ASK_RECIPIENTS && t->pending == count);
@@ -245,7 +254,8 @@ void smtp_server_answer_recipients(struct smtp_server *s, const struct smtp_answ
     }
 }
 
-void smtp_server_committed(struct smtp_server *s, const struct smtp_answer *answer, struct text queue_id, struct buffer *output)
+void smtp_server_committed(struct smtp_server *s, const struct smtp_answer *answer, struct text queue_id,
+                           struct buffer *output)
 {
     must(s->question == SMTP_COMMIT);
     s->question = SMTP_NEED_INPUT;
@@ -261,7 +271,9 @@ void smtp_server_committed(struct smtp_server *s, const struct smtp_answer *answ
     write_answer(s, answer, REPLY_MESSAGE_ACCEPTED, &arguments, output);
 }
 
-/* --- steps ------------------------------------------------------------------------------------------------------------------------ */
+/* --- steps
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 static struct text trimmed_end(struct text line)
 {
@@ -355,7 +367,8 @@ static bool take_due_effect(struct smtp_step *step, enum smtp_effect *ret_effect
     return false;
 }
 
-enum smtp_effect smtp_server_step(struct smtp_server *s, struct text *input, struct buffer *output, struct smtp_event *ret_event)
+enum smtp_effect smtp_server_step(struct smtp_server *s, struct text *input, struct buffer *output,
+                                  struct smtp_event *ret_event)
 {
     must(s->question == SMTP_NEED_INPUT);
     struct smtp_step step = {.server = s, .input = input, .output = output, .event = ret_event};

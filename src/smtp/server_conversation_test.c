@@ -24,9 +24,12 @@ static const struct {
     struct text name;
     size_t place;
 } flags[] = {
-#define FLAG(field) {.name = TEXT_INIT(#field), .place = offsetof(struct smtp_server_options, field)}
-    FLAG(is_submission), FLAG(offers_tls), FLAG(offers_auth), FLAG(auth_in_clear), FLAG(offers_dsn), FLAG(offers_utf8),
-    FLAG(require_helo), FLAG(is_lenient), FLAG(answers_vrfy), FLAG(answers_expn),
+#define FLAG(field)                                                                                                    \
+    {                                                                                                                  \
+        .name = TEXT_INIT(#field), .place = offsetof(struct smtp_server_options, field)                                \
+    }
+    FLAG(is_submission), FLAG(offers_tls),   FLAG(offers_auth), FLAG(auth_in_clear), FLAG(offers_dsn),
+    FLAG(offers_utf8),   FLAG(require_helo), FLAG(is_lenient),  FLAG(answers_vrfy),  FLAG(answers_expn),
 #undef FLAG
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server machine fed with anything, whole and in pieces: the same replies, effects and messages. The first octet chooses the
- * kind of listener and where the input is cut. Seeds: the client's side of tests/conversations. */
+/* The server machine fed with anything, whole and in pieces: the same replies, effects and messages. The first octet
+ * chooses the kind of listener and where the input is cut. Seeds: the client's side of tests/conversations. */
 #include "smtp/server_stub.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

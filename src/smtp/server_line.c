@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server_line: finds the command lines. A line ends with CR LF and nothing else (a lenient listener takes a bare LF as well); a line that is
- * too long or malformed is answered once, and its rest is never taken for a command. */
+/* server_line: finds the command lines. A line ends with CR LF and nothing else (a lenient listener takes a bare LF as
+ * well); a line that is too long or malformed is answered once, and its rest is never taken for a command. */
 #include "smtp/server_parts.h"
 
 enum {
@@ -48,7 +48,8 @@ static enum smtp_effect begin_skip(struct smtp_step *step, enum reply owed)
     return SMTP_NEED_INPUT;
 }
 
-/* True: the line's end was reached or the session is closed, and ret_effect tells what comes of it (SMTP_NEED_INPUT: nothing). */
+/* True: the line's end was reached or the session is closed, and ret_effect tells what comes of it (SMTP_NEED_INPUT:
+ * nothing). */
 static bool skip_line(struct smtp_step *step, enum smtp_effect *ret_effect)
 {
     struct smtp_server *s = step->server;

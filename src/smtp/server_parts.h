@@ -9,10 +9,10 @@
 struct smtp_transaction {
     struct envelope envelope;
     size_t recipient_capacity;
-    size_t pending;          /* recipients behind the accepted ones that the driver was asked about */
+    size_t pending; /* recipients behind the accepted ones that the driver was asked about */
     uint64_t declared_size;
-    bool has_text;           /* the driver may hold octets of it */
-    bool is_chunked;         /* BDAT */
+    bool has_text;   /* the driver may hold octets of it */
+    bool is_chunked; /* BDAT */
     bool refusal_closes;
     struct reply_arguments refusal; /* of a BDAT chunk that is still being eaten */
     struct message_text text;
@@ -31,7 +31,7 @@ enum {
     COMMAND_NEEDS_LOGIN = 2, /* on a submission listener */
     COMMAND_IS_IDLE = 4,     /* counts for max_idle_commands */
     COMMAND_HAS_NO_ARGUMENT = 8,
-    COMMAND_IS_SECRET = 16,  /* its line is not shown */
+    COMMAND_IS_SECRET = 16, /* its line is not shown */
 };
 
 struct command_row {
@@ -72,10 +72,13 @@ void server_shut(struct smtp_server *s);
 
 /* The only ways in and out of a transaction. False: no memory within the limit. */
 must_check bool transaction_begin(struct smtp_server *s);
-void transaction_end(struct smtp_server *s, bool is_taken); /* is_taken: the driver keeps the octets, nothing is to be dropped */
+void transaction_end(struct smtp_server *s,
+                     bool is_taken); /* is_taken: the driver keeps the octets, nothing is to be dropped */
 
-/* The line at the front of input, taken: false when there is none yet, or when an effect came out of it (SMTP_DONE for a bad line). */
-must_check bool server_take_line(struct smtp_step *step, size_t limit, struct text *ret_line, enum smtp_effect *ret_effect);
+/* The line at the front of input, taken: false when there is none yet, or when an effect came out of it (SMTP_DONE for
+ * a bad line). */
+must_check bool server_take_line(struct smtp_step *step, size_t limit, struct text *ret_line,
+                                 enum smtp_effect *ret_effect);
 /* Only looks: the next whole, clean command line; false when there is none. */
 must_check bool server_peek_line(const struct smtp_step *step, struct text *ret_line, size_t *ret_length);
 

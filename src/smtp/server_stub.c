@@ -111,7 +111,8 @@ static void ask_sender(struct stub *stub, const struct smtp_event *event)
     struct buffer more released_by(buffer_done) = buffer_new(2048);
     if (event->declared_size)
         buffer_append_format(&more, "size=%llu ", (unsigned long long)event->declared_size);
-    buffer_append_format(&more, "body=%d%s ret=%d envid=%.*s", e->body, e->is_utf8 ? " utf8" : "", e->ret, TEXT_ARGUMENTS(e->envid));
+    buffer_append_format(&more, "body=%d%s ret=%d envid=%.*s", e->body, e->is_utf8 ? " utf8" : "", e->ret,
+                         TEXT_ARGUMENTS(e->envid));
     note_address(stub, TEXT("sender"), &e->sender, buffer_text(&more));
     struct smtp_answer answer = judge_sender(e);
     smtp_server_answer(&stub->machine, &answer, &stub->output);
@@ -121,7 +122,8 @@ static bool is_known(const struct address *a)
 {
     if (address_is_postmaster(a))
         return true;
-    if (!text_equals_ignoring_case(a->domain, TEXT("local.example")) || !text_has_octet(TEXT("uUvV"), a->local.bytes[0]))
+    if (!text_equals_ignoring_case(a->domain, TEXT("local.example")) ||
+        !text_has_octet(TEXT("uUvV"), a->local.bytes[0]))
         return false;
     for (size_t i = 0; i < a->local.length; i++)
         if (text_has_octet(TEXT("%!/|$"), a->local.bytes[i]))
@@ -139,7 +141,8 @@ static void ask_recipients(struct stub *stub, const struct smtp_event *event)
         struct buffer more released_by(buffer_done) = buffer_new(2048);
         buffer_append_format(&more, "notify=%u orcpt=%.*s", r->notify, TEXT_ARGUMENTS(r->original));
         note_address(stub, TEXT("recipient"), &r->address, buffer_text(&more));
-        enum reply refusal = text_equals(r->address.domain, TEXT("far.example")) ? REPLY_RELAY_NOT_PERMITTED : REPLY_RECIPIENT_UNKNOWN;
+        enum reply refusal =
+            text_equals(r->address.domain, TEXT("far.example")) ? REPLY_RELAY_NOT_PERMITTED : REPLY_RECIPIENT_UNKNOWN;
         answers[i] = (struct smtp_answer){.reply = is_known(&r->address) ? REPLY_NONE : refusal,
                                           .arguments = {.values = {r->address.local}}};
     }
@@ -196,8 +199,8 @@ static void commit(struct stub *stub, const struct smtp_event *event)
     must(m->size == stub->body.length);
     struct buffer more released_by(buffer_done) = buffer_new(4096);
     buffer_append_format(&more, "recipients=%zu size=%llu hops=%u%s%s%s%s", event->envelope->recipient_count,
-                         (unsigned long long)m->size, m->hops, m->has_date ? " date" : "", m->has_message_id ? " id" : "",
-                         m->is_8bit ? " 8bit" : "", m->is_header_cut ? " cut" : "");
+                         (unsigned long long)m->size, m->hops, m->has_date ? " date" : "",
+                         m->has_message_id ? " id" : "", m->is_8bit ? " 8bit" : "", m->is_header_cut ? " cut" : "");
     if (m->has_from) {
         buffer_append_format(&more, " from=%zu:", m->from_count);
         address_append(&more, &m->from);

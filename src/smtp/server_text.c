@@ -85,7 +85,9 @@ enum smtp_effect server_step_text(struct smtp_step *step)
     return SMTP_NEED_INPUT;
 }
 
-/* --- BDAT ------------------------------------------------------------------------------------------------------------------- */
+/* --- BDAT
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* The chunk was refused before it came, and is eaten now: RFC 3030 section 2. */
 static enum smtp_effect end_refused_chunk(struct smtp_step *step)
@@ -149,7 +151,8 @@ enum smtp_effect server_step_chunk(struct smtp_step *step)
     return s->chunk_left ? SMTP_NEED_INPUT : end_chunk(step);
 }
 
-/* --- may the text come? --------------------------------------------------------------------------------------------------------- */
+/* --- may the text come?
+ * --------------------------------------------------------------------------------------------------------- */
 
 static bool keep_refusal(struct smtp_server *s, const struct smtp_answer *answer)
 {
