@@ -168,6 +168,7 @@ struct queue {
     uint64_t stop_at_ms;
     struct loop_timer *stop_timer;
     bool is_pumping;
+    bool is_held_back; /* an administrator has paused deliveries */
 };
 
 struct text queue_key(uint64_t number, char octets[8]);

@@ -281,7 +281,7 @@ static void status(struct queue *q, struct link *to, const struct peers_command_
         {TEXT("deferred"), q->deferred},        {TEXT("failed"), q->failed},                {TEXT("reports"), q->reports},
         {TEXT("segments"), f.segments},         {TEXT("segments_spare"), f.spares},         {TEXT("groups"), f.groups},
         {TEXT("syncs"), f.syncs},               {TEXT("disk_free"), f.free_octets},         {TEXT("inodes_free"), f.free_inodes},
-        {TEXT("full"), f.is_full},              {TEXT("in_memory"), q->mails.count},
+        {TEXT("full"), f.is_full},              {TEXT("in_memory"), q->mails.count},        {TEXT("paused"), q->is_held_back},
     };
     struct buffer numbers released_by(buffer_done) = buffer_new(1024);
     struct text pairs[2 * length_of(rows)];
@@ -330,6 +330,14 @@ void queue_command(struct queue *q, struct link *from, const struct peers_comman
     struct text problem;
     if (text_equals(ask->name, TEXT("status"))) {
         status(q, from, ask);
+        return;
+    }
+    bool is_pause = text_equals(ask->name, TEXT("queue-pause"));
+    if (is_pause || text_equals(ask->name, TEXT("queue-resume"))) {
+        q->is_held_back = is_pause;
+        role_event(q->role, RECORD_NOTICE, is_pause ? TEXT("queue-paused") : TEXT("queue-resumed"), (struct text[]){TEXT("by"), ask->caller}, 2);
+        role_end(from, ask->tag, 0, TEXT_NONE);
+        queue_pump_later(q);
         return;
     }
     if (!read_choice(ask, &choice, &problem)) {

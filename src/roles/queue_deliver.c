@@ -505,7 +505,7 @@ void queue_pump(struct queue *q)
     struct schedule_errand errand;
     enum schedule_age age;
     uint64_t now = clock_monotonic_ms();
-    if (q->is_pumping || q->is_stopping || spool_is_broken(q->spool))
+    if (q->is_pumping || q->is_stopping || q->is_held_back || spool_is_broken(q->spool))
         return;
     q->is_pumping = true;
     while (q->works < WORKS_MOST && q->mails.count < QUEUE_MAILS && schedule_take_aged(&q->schedule, now, &age, &errand)) {
