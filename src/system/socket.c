@@ -225,6 +225,21 @@ int socket_own_name(int socket, struct socket_name *ret_name)
     return 0;
 }
 
+/* Where the kernel would send from its own address to itself, the address is its own; a datagram socket asks it without a packet. */
+bool socket_is_own(struct text address)
+{
+    union any_address to;
+    socklen_t length;
+    struct socket_name name, wanted;
+    if (parse(address, 9, &to, &length) || text_equals(address, TEXT("*")))
+        return false;
+    int made released_by(file_close) = socket(to.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (made < 0 || connect(made, &to.any, length) < 0 || socket_own_name(made, &name) != 0)
+        return false;
+    name_of(&to, &wanted);
+    return text_equals(socket_name_address(&name), socket_name_address(&wanted));
+}
+
 int socket_read(int socket, char *bytes, size_t count, size_t *ret_got)
 {
     ssize_t got;

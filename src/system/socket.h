@@ -24,6 +24,8 @@ must_check int socket_accept(int listener, struct socket_name *ret_peer, int *re
 /* Connects within deadline_ms (ETIMEDOUT after); from is our address or empty. The socket is non-blocking. */
 must_check int socket_connect(struct text address, unsigned port, struct text from, int deadline_ms, int *ret_socket);
 must_check int socket_own_name(int socket, struct socket_name *ret_name);
+/* Is it one of this machine's addresses? Nothing is sent. */
+bool socket_is_own(struct text address);
 
 /* errno EAGAIN: nothing now. ret_got 0: the peer has ended. */
 must_check int socket_read(int socket, char *bytes, size_t count, size_t *ret_got);

@@ -219,6 +219,15 @@ static void two_sockets_talk_and_tell_their_names(void **state not_used)
     file_close(&listener);
 }
 
+static void a_machine_knows_its_own_addresses(void **state not_used)
+{
+    assert_true(socket_is_own(TEXT("127.0.0.1")));
+    assert_true(socket_is_own(TEXT("::ffff:127.0.0.1")));
+    assert_false(socket_is_own(TEXT("192.0.2.1")));
+    assert_false(socket_is_own(TEXT("nonsense")));
+    assert_false(socket_is_own(TEXT("*")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +240,7 @@ int main(void)
         cmocka_unit_test(the_ring_turns_and_a_full_one_waits),
         cmocka_unit_test(a_sandboxed_process_is_denied_everything_not_granted),
         cmocka_unit_test(two_sockets_talk_and_tell_their_names),
+        cmocka_unit_test(a_machine_knows_its_own_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
