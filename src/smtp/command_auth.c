@@ -67,10 +67,15 @@ static enum reply auth_refusal(struct smtp_server *s, struct text mechanism)
 
 static void write_challenge(struct smtp_server *s, struct text challenge, struct buffer *output)
 {
+    if ((challenge.length + 2) / 3 * 4 + 6 > buffer_space(output)) { /* none that we know is that long */
+        s->must_drop_login = true;
+        s->state = SMTP_STATE_COMMAND;
+        server_write(output, REPLY_LOGIN_UNAVAILABLE, NULL);
+        return;
+    }
     buffer_append(output, TEXT("334 "));
     base64_append(output, challenge);
     buffer_append(output, TEXT("\r\n"));
-    must(!output->is_full);
     s->state = SMTP_STATE_LOGIN;
 }
 
@@ -150,6 +155,8 @@ static enum reply reply_of_state(enum mail_login_state state)
 void smtp_server_answer_login(struct smtp_server *s, enum mail_login_state state, struct text text,
                               struct buffer *output)
 {
+    if (s->state == SMTP_STATE_CLOSED)
+        return;
     must(s->question == SMTP_ASK_LOGIN);
     s->question = SMTP_NEED_INPUT;
     if (state == MAIL_LOGIN_CONTINUE && s->has_initial_response) {

@@ -19,6 +19,8 @@ static bool name_is_valid(struct text name)
 enum smtp_effect command_hello(struct smtp_step *step, struct text argument)
 {
     struct smtp_server *s = step->server;
+    if (argument.length == 0 && s->options->is_lenient)
+        argument = TEXT("[unknown]"); /* some devices have no name and no setting for one */
     if (argument.length == 0)
         return server_reply(step, REPLY_HELLO_NAME_REQUIRED, NULL);
     if (!name_is_valid(argument))

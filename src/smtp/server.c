@@ -219,6 +219,8 @@ static void answer_sender(struct smtp_server *s, const struct smtp_answer *answe
 
 void smtp_server_answer(struct smtp_server *s, const struct smtp_answer *answer, struct buffer *output)
 {
+    if (s->state == SMTP_STATE_CLOSED)
+        return;
     enum smtp_effect question = s->question;
     s->question = SMTP_NEED_INPUT;
     must(question == SMTP_ASK_HELLO || question == SMTP_ASK_SENDER || question == SMTP_ASK_DATA ||
@@ -239,6 +241,8 @@ void smtp_server_answer(struct smtp_server *s, const struct smtp_answer *answer,
 void smtp_server_answer_recipients(struct smtp_server *s, const struct smtp_answer *answers, size_t count,
                                    struct buffer *output)
 {
+    if (s->state == SMTP_STATE_CLOSED)
+        return;
     struct smtp_transaction *t = s->transaction;
     must(s->question == SMTP_ASK_RECIPIENTS && t->pending == count);
     s->question = SMTP_NEED_INPUT;
@@ -257,6 +261,8 @@ void smtp_server_answer_recipients(struct smtp_server *s, const struct smtp_answ
 void smtp_server_committed(struct smtp_server *s, const struct smtp_answer *answer, struct text queue_id,
                            struct buffer *output)
 {
+    if (s->state == SMTP_STATE_CLOSED)
+        return;
     must(s->question == SMTP_COMMIT);
     s->question = SMTP_NEED_INPUT;
     struct buffer size released_by(buffer_done) = buffer_new(32);

@@ -40,7 +40,8 @@ struct smtp_server_options {
     bool offers_dsn;
     bool offers_utf8;
     bool require_helo;
-    bool is_lenient;             /* a bare CR or LF in a message becomes CRLF; a bare LF ends a command; "FROM: <a@b>" is taken */
+    bool is_lenient;             /* a bare CR or LF in a message becomes CRLF; a bare LF ends a command; "FROM: <a@b>"
+                                    and HELO without a name are taken */
     bool answers_vrfy;
     bool answers_expn;
 };
@@ -166,7 +167,8 @@ void smtp_server_answer_login(struct smtp_server *s, enum mail_login_state state
 void smtp_server_committed(struct smtp_server *s, const struct smtp_answer *answer, struct text queue_id, struct buffer *output);
 void smtp_server_tls_started(struct smtp_server *s);
 
-/* Each writes its 421; the next steps give SMTP_DROP, SMTP_LOGIN_DROP where they are due, then SMTP_CLOSE. A question that is open is void. */
+/* Each writes its 421; the next steps give SMTP_DROP, SMTP_LOGIN_DROP where they are due, then SMTP_CLOSE. A question that is
+ * open is void: an answer that comes all the same is not looked at. At SMTP_COMMIT that is SMTP_DROP too: the client was told nothing. */
 void smtp_server_time_out(struct smtp_server *s, struct buffer *output);
 void smtp_server_stop(struct smtp_server *s, struct buffer *output);
 void smtp_server_close(struct smtp_server *s, enum reply reply, const struct reply_arguments *arguments, struct buffer *output);

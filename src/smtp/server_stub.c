@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEPT_LIMIT = 64 << 20 };
+enum {
+    KEPT_LIMIT = 64 << 20,
+    MOVED_LIMIT = 4096, /* more input is moved once a feed, not once a step */
+};
 
 struct smtp_server_options stub_options(void)
 {
@@ -312,7 +315,7 @@ void stub_feed(struct stub *stub, struct text octets)
             effect = smtp_server_step(&stub->machine, &input, &stub->output, &event);
             must(input.length <= before);
             take_effect(stub, effect, &event);
-        } while (effect == SMTP_BODY);
+        } while (effect == SMTP_BODY || (length > MOVED_LIMIT && effect != SMTP_NEED_INPUT && effect != SMTP_CLOSE));
         buffer_drop_front(&stub->input, length - input.length);
         free(moved);
     } while (effect != SMTP_NEED_INPUT && effect != SMTP_CLOSE);

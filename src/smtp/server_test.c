@@ -317,6 +317,51 @@ static void chunk_sizes_are_safe_to_their_ends(void **state not_used)
     stub_done(&stub);
 }
 
+static void an_answer_after_the_close_is_not_looked_at(void **state not_used)
+{
+    struct smtp_server_options options = stub_options();
+    struct smtp_server machine;
+    struct buffer output released_by(buffer_done) = buffer_new(SMTP_OUTPUT_MINIMUM);
+    smtp_server_init(&machine, &options, false);
+    struct text input = TEXT("EHLO c\r\nAUTH LOGIN\r\n");
+    struct smtp_event event;
+    assert_int_equal(smtp_server_step(&machine, &input, &output, &event), SMTP_ASK_HELLO);
+    smtp_server_answer(&machine, &(struct smtp_answer){.reply = REPLY_NONE}, &output);
+    assert_int_equal(smtp_server_step(&machine, &input, &output, &event), SMTP_ASK_LOGIN);
+    smtp_server_time_out(&machine, &output);
+    size_t length = output.length;
+    smtp_server_answer_login(&machine, MAIL_LOGIN_DONE, TEXT("tim@local.example"), &output);
+    assert_int_equal(output.length, length);
+    assert_true(text_is_empty(smtp_server_login(&machine)));
+    assert_int_equal(smtp_server_step(&machine, &input, &output, &event), SMTP_LOGIN_DROP);
+    assert_int_equal(smtp_server_step(&machine, &input, &output, &event), SMTP_CLOSE);
+    assert_int_equal(smtp_server_step(&machine, &input, &output, &event), SMTP_CLOSE);
+    smtp_server_done(&machine);
+}
+
+static void a_challenge_that_finds_no_room_ends_the_login(void **state not_used)
+{
+    struct smtp_server_options options = stub_options();
+    struct smtp_server machine;
+    struct buffer output released_by(buffer_done) = buffer_new(8192);
+    struct buffer challenge released_by(buffer_done) = buffer_new(12288);
+    while (challenge.length < 12288)
+        buffer_append_octet(&challenge, 'x');
+    smtp_server_init(&machine, &options, false);
+    struct text input = TEXT("EHLO c\r\nAUTH LOGIN\r\nNOOP\r\n");
+    struct smtp_event event;
+    assert_int_equal(smtp_server_step(&machine, &input, &output, &event), SMTP_ASK_HELLO);
+    smtp_server_answer(&machine, &(struct smtp_answer){.reply = REPLY_NONE}, &output);
+    assert_int_equal(smtp_server_step(&machine, &input, &output, &event), SMTP_ASK_LOGIN);
+    buffer_clear(&output);
+    smtp_server_answer_login(&machine, MAIL_LOGIN_CONTINUE, buffer_text(&challenge), &output);
+    assert_true(text_starts_with(buffer_text(&output), TEXT("454 4.7.0")));
+    assert_int_equal(smtp_server_step(&machine, &input, &output, &event), SMTP_LOGIN_DROP);
+    assert_int_equal(smtp_server_step(&machine, &input, &output, &event), SMTP_DONE);
+    assert_int_equal(event.reply, REPLY_OK);
+    smtp_server_done(&machine);
+}
+
 /* C156: replies of a group leave together; many in one segment never overflow the output. */
 static void pipelined_replies_never_overflow(void **state not_used)
 {
@@ -402,6 +447,8 @@ int main(void)
         cmocka_unit_test(chunk_sizes_are_safe_to_their_ends),
         cmocka_unit_test(pipelined_replies_never_overflow),
         cmocka_unit_test(a_time_out_drops_what_is_open_and_closes),
+        cmocka_unit_test(an_answer_after_the_close_is_not_looked_at),
+        cmocka_unit_test(a_challenge_that_finds_no_room_ends_the_login),
         cmocka_unit_test(any_octet_anywhere_leaves_the_session_alive_or_closed_by_421),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
