@@ -65,6 +65,7 @@ struct session {
     uint32_t slot;
     int socket;
     enum session_phase phase;
+    bool is_polite;   /* it said QUIT and nothing behind it */
     bool is_greeted;  /* it counts in greeted */
     bool is_privileged; /* submission, or it logged in: the reserve's client */
     bool has_message; /* a body is under way: id is set */
@@ -131,6 +132,7 @@ struct worker {
     uint64_t facts_generation, facts_since_ms;
     char input[FRONT_INPUT];
     struct buffer output;
+    bool is_admitting;
     struct arena words; /* texts of the answers being written */
 };
 

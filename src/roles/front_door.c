@@ -195,6 +195,9 @@ static void door_remove(struct front *f, struct session *s)
 static void door_admit(struct worker *w, bool is_thorough)
 {
     struct front *f = w->front;
+    if (w->is_admitting)
+        return; /* one who was let in has ended at once: the loop that let him in goes on */
+    w->is_admitting = true;
     for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
         pthread_mutex_lock(&f->lock);
         struct session *s = f->at_door ? door_next(f, is_thorough) : NULL;
@@ -202,9 +205,10 @@ static void door_admit(struct worker *w, bool is_thorough)
             front_wait_set_listeners(f, true);
         pthread_mutex_unlock(&f->lock);
         if (!s)
-            return;
+            break;
         session_begin(w, s);
     }
+    w->is_admitting = false;
 }
 
 /* --- beginning and end --------------------------------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-enum { HANDSHAKE_MS = 60000, CLOSE_MS = 10000 };
+enum { HANDSHAKE_MS = 60000, CLOSE_MS = 3000, DRAIN_READS = 256 };
 
 enum turn {
     TURN_MORE,   /* go on reading */
@@ -128,6 +128,20 @@ static enum turn keep_rest(struct session *s, struct text input)
         return TURN_MORE;
     }
     return buffer_append(&s->rest, input) ? TURN_MORE : TURN_END;
+}
+
+static enum turn drain(struct session *s)
+{
+    char octets[4096];
+    size_t got = 0;
+    for (int i = 0; i < DRAIN_READS; i++) {
+        int result = socket_read(s->socket, octets, sizeof octets, &got);
+        if (result == EAGAIN)
+            return TURN_PARK;
+        if (result || got == 0)
+            return TURN_END;
+    }
+    return TURN_END; /* a flood deserves no manners */
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------------------------- */
@@ -273,6 +287,16 @@ static enum turn start_tls(struct worker *w, struct session *s)
     return TURN_MORE;
 }
 
+/* Closing a socket while octets come in throws away the reply on its way out: who did not say QUIT is listened to for a moment more. */
+static enum turn say_goodbye(struct session *s)
+{
+    if (s->is_polite || s->tls)
+        return TURN_END;
+    socket_shut(s->socket);
+    set_deadline(s, CLOSE_MS);
+    return drain(s);
+}
+
 /* Steps the machine through the input until it needs more. */
 static enum turn step(struct worker *w, struct session *s, struct text *input)
 {
@@ -331,7 +355,9 @@ static enum turn step(struct worker *w, struct session *s, struct text *input)
             return start_tls(w, s);
         case SMTP_CLOSE:
             s->phase = SESSION_CLOSES;
-            return flush(w, s) == TURN_PARK ? TURN_PARK : TURN_END;
+            s->is_polite = s->machine.verb == SMTP_QUIT && input->length == 0;
+            turn = flush(w, s);
+            return turn == TURN_MORE ? say_goodbye(s) : turn;
         }
         if (turn != TURN_MORE)
             return turn;
@@ -431,7 +457,7 @@ static enum turn take_turn(struct worker *w, struct session *s)
         if (turn != TURN_MORE)
             return turn;
         if (s->phase == SESSION_CLOSES)
-            return TURN_END;
+            return say_goodbye(s);
         if (s->phase == SESSION_TALKS && s->rest.length) {
             turn = go_on(w, s);
             if (turn != TURN_MORE)
@@ -452,7 +478,7 @@ static enum turn take_turn(struct worker *w, struct session *s)
         case SESSION_COMMITS:
             return TURN_PARK;
         case SESSION_CLOSES:
-            return socket_is_ended(s->socket) ? TURN_END : TURN_PARK;
+            return drain(s);
         }
         if (turn != TURN_MORE)
             return turn;
