@@ -21,6 +21,14 @@ struct schedule_plan {
     uint32_t max_per_destination; /* 0: no limit of its own */
 };
 
+enum schedule_class { /* of a destination that has something due */
+    SCHEDULE_UNCOUNTED, /* has no part in max_all */
+    SCHEDULE_FRESH,     /* no session runs to it */
+    SCHEDULE_BUSY,      /* some do */
+    SCHEDULE_SUSPECT,   /* it failed, and is to be probed */
+    SCHEDULE_CLASSES,
+};
+
 struct schedule {
     struct schedule_plan plan;
     struct buffer errands;      /* of struct errand; freed places form a list */
@@ -28,10 +36,10 @@ struct schedule {
     struct buffer index;        /* handles by message */
     struct buffer aging;        /* heap of handles: who is to be warned of or given up first */
     struct buffer waiting;      /* heap of destinations: whose time comes first */
-    struct buffer ready;        /* heap of destinations: who was served longest ago */
+    struct buffer ready[SCHEDULE_CLASSES]; /* heaps of destinations: who was served longest ago */
     struct map names;           /* destinations by name */
     size_t errand_limit;
-    uint32_t errand_count, free_errand, free_destination;
+    uint32_t errand_count, destination_count, free_errand, free_destination;
     uint32_t running, running_suspect; /* of destinations that count in max_all */
     uint64_t served;                   /* grows with every errand taken */
     uint64_t seed;
@@ -64,12 +72,13 @@ struct schedule_new_errand {
 /* False when the schedule is full: the message stays in the spool, and is added when there is room. */
 must_check bool schedule_add(struct schedule *s, const struct schedule_new_errand *errand, uint64_t now_ms, uint32_t *ret_handle);
 
-/* A destination that exists has at least one errand, or is remembered because it failed. */
+/* A destination exists while it has an errand; it is forgotten with its last one. */
 must_check bool schedule_destination(const struct schedule *s, struct text name, uint32_t *ret_destination);
 struct text schedule_destination_name(const struct schedule *s, uint32_t destination);
 /* limit 0: the plan's. One that does not count (the local mailboxes) has no part in max_all. Holds while the destination exists. */
 void schedule_destination_limit(struct schedule *s, uint32_t destination, uint32_t limit, bool counts, uint64_t now_ms);
-/* The destination as a whole could not be reached; its errands wait for it. Each failure waits longer, by the plan. */
+/* The destination as a whole could not be reached; its errands wait for it. Each failure waits longer, by the plan; further ones while it
+ * waits (of sessions that ran at the same time) change nothing. */
 void schedule_destination_failed(struct schedule *s, uint32_t destination, uint64_t now_ms);
 /* It was reached: all that is due may go. */
 void schedule_destination_alive(struct schedule *s, uint32_t destination, uint64_t now_ms);
