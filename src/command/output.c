@@ -166,6 +166,23 @@ static void json_row(struct command_output *o, const struct text *fields, size_t
 
 /* --- for a reader ------------------------------------------------------------------------------------------------------------------------ */
 
+/* Fields that hold a moment (wall milliseconds): for a reader as date and time in UTC. */
+static const struct text moments[] = {TEXT_INIT("arrived"), TEXT_INIT("created"), TEXT_INIT("next"), TEXT_INIT("time"), TEXT_INIT("until")};
+enum { MOMENT_DIGITS = 13 }; /* from 2001 to 2286 */
+
+static struct text readable(struct text name, struct text value, struct buffer *room)
+{
+    uint64_t ms;
+    bool is_moment = false;
+    for (size_t i = 0; i < length_of(moments); i++)
+        is_moment |= text_equals(name, moments[i]);
+    if (!is_moment || value.length != MOMENT_DIGITS || !text_number(value, INT64_MAX, &ms))
+        return value;
+    struct moment_fields at = moment_split((int64_t)ms);
+    ignored(buffer_append_format(room, "%04lld-%02u-%02u %02u:%02u:%02u", (long long)at.year, at.month, at.day, at.hour, at.minute, at.second)); /* fits */
+    return buffer_text(room);
+}
+
 static size_t width_of(struct text t)
 {
     size_t width = 0;
@@ -186,7 +203,8 @@ static void pairs_row(struct command_output *o, const struct text *fields, size_
         put(o, TEXT(":"));
         for (size_t spaces = width_of(fields[i]); spaces < widest + 1; spaces++)
             put(o, TEXT(" "));
-        command_quote_append(&o->out, fields[i + 1], true);
+        struct buffer room released_by(buffer_done) = buffer_new(64);
+        command_quote_append(&o->out, readable(fields[i], fields[i + 1], &room), true);
         put(o, TEXT("\n"));
     }
     o->is_begun = true;
@@ -215,17 +233,17 @@ static bool is_of_this_table(const struct command_output *o, const struct text *
     return true;
 }
 
-static size_t quoted_width(struct text value)
+static size_t quoted_width(struct text name, struct text value)
 {
-    struct buffer quoted released_by(buffer_done) = buffer_new(value.length * 4 + 1);
-    command_quote_append(&quoted, value, false);
+    struct buffer quoted released_by(buffer_done) = buffer_new(value.length * 4 + 64), room released_by(buffer_done) = buffer_new(64);
+    command_quote_append(&quoted, readable(name, value, &room), false);
     return width_of(buffer_text(&quoted));
 }
 
-static void table_cell(struct command_output *o, struct text value, size_t column)
+static void table_cell(struct command_output *o, struct text name, struct text value, size_t column)
 {
-    struct buffer quoted released_by(buffer_done) = buffer_new(value.length * 4 + 1);
-    command_quote_append(&quoted, value, false);
+    struct buffer quoted released_by(buffer_done) = buffer_new(value.length * 4 + 64), room released_by(buffer_done) = buffer_new(64);
+    command_quote_append(&quoted, readable(name, value, &room), false);
     put(o, buffer_text(&quoted));
     if (column + 1 == o->columns)
         return;
@@ -236,7 +254,7 @@ static void table_cell(struct command_output *o, struct text value, size_t colum
 static void table_row(struct command_output *o, const struct text *fields)
 {
     for (size_t i = 0; i < o->columns; i++)
-        table_cell(o, fields[2 * i + 1], i);
+        table_cell(o, fields[2 * i], fields[2 * i + 1], i);
     put(o, TEXT("\n"));
 }
 
@@ -260,7 +278,7 @@ static void table_flush(struct command_output *o)
         if (o->is_begun)
             put(o, TEXT("\n"));
         for (size_t i = 0; i < o->columns; i++)
-            table_cell(o, o->names[i], i);
+            table_cell(o, TEXT_NONE, o->names[i], i);
         put(o, TEXT("\n"));
         o->has_names = true;
     }
@@ -283,7 +301,7 @@ static bool hold(struct command_output *o, const struct text *fields, size_t cou
     if (!held->fields)
         return false;
     for (size_t i = 0; i < o->columns; i++)
-        o->widths[i] = larger(o->widths[i], smaller(quoted_width(fields[2 * i + 1]), WIDEST));
+        o->widths[i] = larger(o->widths[i], smaller(quoted_width(fields[2 * i], fields[2 * i + 1]), WIDEST));
     o->held_count++;
     return true;
 }

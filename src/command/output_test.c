@@ -51,6 +51,14 @@ static void one_row_is_shown_as_names_and_values(void **state not_used)
     check(COMMAND_OUTPUT_TEXT, false, row + 2, 2, 1, TEXT("4\n"));
 }
 
+static void moments_are_shown_as_dates(void **state not_used)
+{
+    struct text row[] = {TEXT("id"), TEXT("1795614890052"), TEXT("created"), TEXT("1795614890052")};
+    check(COMMAND_OUTPUT_TEXT, true, row, 4, 1, TEXT("id             created\n1795614890052  2026-11-25 13:54:50\n"));
+    check(COMMAND_OUTPUT_TEXT, false, row, 4, 1, TEXT("id:      1795614890052\ncreated: 2026-11-25 13:54:50\n"));
+    check(COMMAND_OUTPUT_JSON, false, row, 4, 1, TEXT("{\"id\":\"1795614890052\",\"created\":\"1795614890052\"}\n"));
+}
+
 static void a_name_that_comes_twice_is_a_list(void **state not_used)
 {
     struct text row[] = {TEXT("rule"), TEXT("a"), TEXT("rule"), TEXT("b"), TEXT("rule"), TEXT("c")};
@@ -142,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_one_kind_make_a_table),
         cmocka_unit_test(one_row_is_shown_as_names_and_values),
+        cmocka_unit_test(moments_are_shown_as_dates),
         cmocka_unit_test(a_name_that_comes_twice_is_a_list),
         cmocka_unit_test(no_terminal_obeys_a_stranger),
         cmocka_unit_test(raw_octets_go_out_as_they_are),
