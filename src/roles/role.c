@@ -37,13 +37,21 @@ int role_folder(struct role *role, struct text name)
     return -1;
 }
 
+/* A password may stand in it: room is taken at once, so that growing leaves no copy behind, and wiped. */
+static bool send_wiped(int channel, enum peers_type type, const void *fields)
+{
+    enum { ROOM = 32 * 1024 };
+    struct buffer packed released_by(buffer_wipe_done) = buffer_new(PEERS_MESSAGE_LIMIT);
+    return buffer_room(&packed, ROOM) && peers_pack(&packed, type, fields) && channel_send(channel, buffer_text(&packed), NULL, true) == CHANNEL_OK;
+}
+
 bool peer_send(int channel, enum peers_type type, const void *fields, const struct channel_descriptors *files)
 {
-    struct buffer packed released_by(buffer_done) = buffer_new(PEERS_MESSAGE_LIMIT);
     must((files ? files->count : 0) == peers_descriptors(type));
-    if (!peers_pack(&packed, type, fields))
-        return false;
-    return channel_send(channel, buffer_text(&packed), files, true) == CHANNEL_OK;
+    if (type == PEERS_login_ask || type == PEERS_verify_ask || type == PEERS_command_ask)
+        return send_wiped(channel, type, fields);
+    struct buffer packed released_by(buffer_done) = buffer_new(PEERS_MESSAGE_LIMIT);
+    return peers_pack(&packed, type, fields) && channel_send(channel, buffer_text(&packed), files, true) == CHANNEL_OK;
 }
 
 bool link_send(struct link *link, enum peers_type type, const void *fields, const struct channel_descriptors *files)
