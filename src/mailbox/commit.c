@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* From how many files on one sync of the whole file system costs less than one for each, measured on ext4 (docs/performance.md). */
+/* From how many files on one sync of the whole file system costs less than one for each, measured on ext4
+ * (docs/performance.md). */
 enum { SHARED_SYNC_FROM = 3 };
 /* When somebody else's dirty pages make it slow, the next commits do without it. */
 enum { SLOW_SYNC_MS = 500, SINGLE_SYNCS = 32 };
@@ -48,7 +49,8 @@ static int find_repeats_in(const struct batch *batch, const struct mailbox_place
     while (folder_walk_next(walk, &name))
         for (size_t i = 0; i < batch->count; i++) {
             struct mailbox_delivery *delivery = batch->items[i];
-            if (is_open(delivery) && delivery->place == place && text_starts_with(name, text_of(delivery->tmp, delivery->prefix_length)))
+            if (is_open(delivery) && delivery->place == place &&
+                text_starts_with(name, text_of(delivery->tmp, delivery->prefix_length)))
                 delivery->outcome = MAILBOX_ALREADY_THERE;
         }
     return 0;
@@ -71,7 +73,8 @@ static void find_repeats(const struct batch *batch)
     }
 }
 
-static const struct mailbox_delivery *find_twin(const struct batch *batch, size_t before, const struct mailbox_delivery *delivery)
+static const struct mailbox_delivery *find_twin(const struct batch *batch, size_t before,
+                                                const struct mailbox_delivery *delivery)
 {
     for (size_t i = 0; i < before; i++) {
         const struct mailbox_delivery *earlier = batch->items[i];
@@ -82,7 +85,8 @@ static const struct mailbox_delivery *find_twin(const struct batch *batch, size_
     return NULL;
 }
 
-/* The outcome of one with a twin is set for now, so that its file goes; what it really is shows when the twin's is known. */
+/* The outcome of one with a twin is set for now, so that its file goes; what it really is shows when the twin's is
+ * known. */
 static void find_duplicate(const struct batch *batch, size_t index)
 {
     struct mailbox_delivery *delivery = batch->items[index];
@@ -91,7 +95,8 @@ static void find_duplicate(const struct batch *batch, size_t index)
     if (!delivery->has_fingerprint)
         return;
     delivery->twin = find_twin(batch, index, delivery);
-    if (delivery->twin || mailbox_duplicates_has(&place->duplicates, place->home, delivery->fingerprint, delivery->now_ms))
+    if (delivery->twin ||
+        mailbox_duplicates_has(&place->duplicates, place->home, delivery->fingerprint, delivery->now_ms))
         mailbox_delivery_fail(delivery, MAILBOX_DUPLICATE, 0);
 }
 
@@ -116,8 +121,10 @@ static void settle_duplicates(const struct batch *batch)
     for (size_t i = 0; i < batch->count; i++) {
         struct mailbox_delivery *delivery = batch->items[i];
         if (delivery->outcome == MAILBOX_DELIVERED && delivery->has_fingerprint)
-            mailbox_duplicates_add(&delivery->place->duplicates, delivery->place->home, delivery->fingerprint, delivery->now_ms);
-        if (delivery->twin && delivery->twin->outcome != MAILBOX_DELIVERED && delivery->twin->outcome != MAILBOX_ALREADY_THERE) {
+            mailbox_duplicates_add(&delivery->place->duplicates, delivery->place->home, delivery->fingerprint,
+                                   delivery->now_ms);
+        if (delivery->twin && delivery->twin->outcome != MAILBOX_DELIVERED &&
+            delivery->twin->outcome != MAILBOX_ALREADY_THERE) {
             delivery->outcome = delivery->twin->outcome;
             delivery->error = delivery->twin->error;
         }
@@ -166,13 +173,15 @@ static void give_names(const struct batch *batch)
              buffer_append_number(&name, delivery->size));
         int error = file_close_checked(&delivery->file);
         if (!error)
-            error = file_rename_new(delivery->place->tmp, mailbox_delivery_tmp(delivery), delivery->place->new, buffer_text(&name));
+            error = file_rename_new(delivery->place->tmp, mailbox_delivery_tmp(delivery), delivery->place->new,
+                                    buffer_text(&name));
         delivery->is_named = !error;
         delivery->place->is_touched |= !error || error == EEXIST;
         if (!error)
             continue;
         ignored(file_remove(delivery->place->tmp, mailbox_delivery_tmp(delivery))); /* else the sweep finds it */
-        mailbox_delivery_fail(delivery, error == EEXIST ? MAILBOX_ALREADY_THERE : mailbox_outcome_of_error(error), error == EEXIST ? 0 : error);
+        mailbox_delivery_fail(delivery, error == EEXIST ? MAILBOX_ALREADY_THERE : mailbox_outcome_of_error(error),
+                              error == EEXIST ? 0 : error);
     }
 }
 
@@ -239,7 +248,8 @@ void mailbox_deliveries_commit(struct mailbox_store *store, struct mailbox_deliv
             found++;
         }
     size_t written = count_open(&batch);
-    bool is_shared = shares_sync(&batch, written) || found > 0; /* a found one may stand in cur: one sync for all places */
+    bool is_shared =
+        shares_sync(&batch, written) || found > 0; /* a found one may stand in cur: one sync for all places */
     if (written > 0)
         sync_data(&batch, shares_sync(&batch, written));
     give_names(&batch);

@@ -19,7 +19,8 @@ static const struct text file_name = TEXT_INIT("portiere-seen");
 static bool counts(struct text name)
 {
     static const struct text names[] = {
-        TEXT_INIT("message-id"), TEXT_INIT("from"), TEXT_INIT("to"), TEXT_INIT("cc"), TEXT_INIT("subject"), TEXT_INIT("date"),
+        TEXT_INIT("message-id"),   TEXT_INIT("from"),         TEXT_INIT("to"),
+        TEXT_INIT("cc"),           TEXT_INIT("subject"),      TEXT_INIT("date"),
         TEXT_INIT("mime-version"), TEXT_INIT("content-type"), TEXT_INIT("content-transfer-encoding"),
     };
     for (size_t i = 0; i < length_of(names); i++)
@@ -75,7 +76,8 @@ void mailbox_digest_done(struct mailbox_digest *digest)
     digest->state = NULL;
 }
 
-/* Keeps the lines that are well-formed and young. A clock that was set back makes them young for longer, never for ever. */
+/* Keeps the lines that are well-formed and young. A clock that was set back makes them young for longer, never for
+ * ever. */
 static void keep_recent(struct mailbox_duplicates *seen, struct text file, int64_t now_ms)
 {
     while (file.length) {
@@ -88,7 +90,8 @@ static void keep_recent(struct mailbox_duplicates *seen, struct text file, int64
         int64_t age = now_ms - (int64_t)time;
         if (age > DAY_MS || age < -DAY_MS)
             continue;
-        ignored(buffer_append(&seen->recent, line) && buffer_append_octet(&seen->recent, '\n')); /* the limit is the file's own */
+        ignored(buffer_append(&seen->recent, line) &&
+                buffer_append_octet(&seen->recent, '\n')); /* the limit is the file's own */
     }
 }
 
@@ -109,7 +112,8 @@ static bool append_line(struct buffer *b, const char octets[MAILBOX_DIGEST], int
            buffer_append_hex(b, text_of(octets, MAILBOX_DIGEST)) && buffer_append_octet(b, '\n');
 }
 
-bool mailbox_duplicates_has(struct mailbox_duplicates *seen, int home, const char octets[MAILBOX_DIGEST], int64_t now_ms)
+bool mailbox_duplicates_has(struct mailbox_duplicates *seen, int home, const char octets[MAILBOX_DIGEST],
+                            int64_t now_ms)
 {
     struct buffer wanted released_by(buffer_done) = buffer_new(MAILBOX_DIGEST * 2);
     read_once(seen, home, now_ms);
@@ -119,7 +123,8 @@ bool mailbox_duplicates_has(struct mailbox_duplicates *seen, int home, const cha
     return text_find(recent, buffer_text(&wanted)) < recent.length;
 }
 
-void mailbox_duplicates_add(struct mailbox_duplicates *seen, int home, const char octets[MAILBOX_DIGEST], int64_t now_ms)
+void mailbox_duplicates_add(struct mailbox_duplicates *seen, int home, const char octets[MAILBOX_DIGEST],
+                            int64_t now_ms)
 {
     struct buffer line released_by(buffer_done) = buffer_new(128);
     read_once(seen, home, now_ms);
@@ -135,7 +140,8 @@ void mailbox_duplicates_add(struct mailbox_duplicates *seen, int home, const cha
     seen->count++;
     if (seen->count > 2 * kept + 64) {
         seen->count = kept;
-        ignored(file_replace(home, file_name, buffer_text(&seen->recent), 0600)); /* a lost list only lets a duplicate in */
+        ignored(
+            file_replace(home, file_name, buffer_text(&seen->recent), 0600)); /* a lost list only lets a duplicate in */
         return;
     }
     int file released_by(file_close) = -1;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every call into the kernel that a delivery makes fails in turn, and the process is killed at each in turn. The calls are wrapped by the linker
- * (--wrap); beside that the wrappers keep a model of what a power cut would leave: data and names count only once they were synced. */
+/* Every call into the kernel that a delivery makes fails in turn, and the process is killed at each in turn. The calls
+ * are wrapped by the linker
+ * (--wrap); beside that the wrappers keep a model of what a power cut would leave: data and names count only once they
+ * were synced. */
 #include "mailbox/mailbox.h"
 #include "mailbox/scratch_for_tests.h"
 
@@ -22,7 +24,7 @@ static struct {
     unsigned calls, fail_at;
     int error;
     bool has_failed;
-    int dirty[MODEL];       /* files written since their last sync */
+    int dirty[MODEL]; /* files written since their last sync */
     size_t dirty_count;
     char tmp_of[MODEL][300]; /* names opened in tmp, beside their files */
     int file_of[MODEL];
@@ -41,7 +43,9 @@ static int due(void)
     return plan.error;
 }
 
-#define REAL(type, name, ...) type __real_##name(__VA_ARGS__); type __wrap_##name(__VA_ARGS__)
+#define REAL(type, name, ...)                                                                                          \
+    type __real_##name(__VA_ARGS__);                                                                                   \
+    type __wrap_##name(__VA_ARGS__)
 REAL(int, file_open, int folder, struct text name, int flags, unsigned mode, int *ret_file);
 REAL(int, folder_open, int parent, struct text name, int *ret_folder);
 REAL(int, folder_make, int parent, struct text name, unsigned mode);
@@ -204,8 +208,12 @@ static void deliver(struct mailbox_store *store, size_t first, size_t count, boo
 {
     struct mailbox_delivery *batch[MESSAGES] = {NULL};
     for (size_t i = 0; i < count; i++) {
-        struct mailbox_order order = {.account = text_of_terminated(messages[first + i].account), .id = first + i + 1, .arrived_ms = 1764075532623,
-                                      .now_ms = 1764075533123, .quota = messages[first + i].quota, .may_be_repeat = may_be_repeat};
+        struct mailbox_order order = {.account = text_of_terminated(messages[first + i].account),
+                                      .id = first + i + 1,
+                                      .arrived_ms = 1764075532623,
+                                      .now_ms = 1764075533123,
+                                      .quota = messages[first + i].quota,
+                                      .may_be_repeat = may_be_repeat};
         batch[i] = scratch_begin(store, order, messages[first + i].octets);
     }
     mailbox_deliveries_commit(store, batch, count);
@@ -224,13 +232,15 @@ static void everything_is_there_once(int root, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         assert_int_equal(scratch_count_equal(root, messages[i].folder, stored(i)), 1);
-    size_t files = scratch_count(root, "casa.test/a/new") + scratch_count(root, "casa.test/b/new") + scratch_count(root, "other.test/c/new");
+    size_t files = scratch_count(root, "casa.test/a/new") + scratch_count(root, "casa.test/b/new") +
+                   scratch_count(root, "other.test/c/new");
     assert_int_equal(files, count);
 }
 
 static void nothing_is_there_in_part(int root)
 {
-    size_t files = scratch_count(root, "casa.test/a/new") + scratch_count(root, "casa.test/b/new") + scratch_count(root, "other.test/c/new");
+    size_t files = scratch_count(root, "casa.test/a/new") + scratch_count(root, "casa.test/b/new") +
+                   scratch_count(root, "other.test/c/new");
     size_t whole = 0;
     for (size_t i = 0; i < MESSAGES; i++)
         whole += scratch_count_equal(root, messages[i].folder, stored(i));
@@ -258,7 +268,8 @@ static bool fail_once(int error, unsigned at, size_t count)
         else
             assert_true(results[i].code == 451 || results[i].code == 452);
     }
-    /* the disk is well again: the queue repeats what was deferred, and what was done is not doubled by a repeat either */
+    /* the disk is well again: the queue repeats what was deferred, and what was done is not doubled by a repeat either
+     */
     deliver(store, 0, count, true, results);
     for (size_t i = 0; i < count; i++)
         assert_int_equal(results[i].class, RESULT_DELIVERED);
@@ -305,7 +316,9 @@ static bool kill_once(unsigned at, size_t count)
     everything_is_there_once(root, count);
     while (mailbox_store_sweep(store, clock_wall_ms() + (int64_t)37 * 60 * 60 * 1000))
         ;
-    assert_int_equal(scratch_count(root, "casa.test/a/tmp") + scratch_count(root, "casa.test/b/tmp") + scratch_count(root, "other.test/c/tmp"), 0);
+    assert_int_equal(scratch_count(root, "casa.test/a/tmp") + scratch_count(root, "casa.test/b/tmp") +
+                         scratch_count(root, "other.test/c/tmp"),
+                     0);
     mailbox_store_free(&store);
     scratch_free(&root);
     return WEXITSTATUS(status) == KILLED;

@@ -21,7 +21,8 @@ static enum mailbox_filter_state after_name_octet(struct mailbox_filter *filter,
         return is_whole ? MAILBOX_FILTER_MATCHED : MAILBOX_FILTER_NAME_OVER;
     if (!is_name_octet(c) || filter->state == MAILBOX_FILTER_MATCHED || filter->state == MAILBOX_FILTER_NAME_OVER)
         return MAILBOX_FILTER_BODY; /* no field: the header is over */
-    if (filter->state == MAILBOX_FILTER_MATCHING && filter->matched < forged.length && octet_lower(c) == forged.bytes[filter->matched]) {
+    if (filter->state == MAILBOX_FILTER_MATCHING && filter->matched < forged.length &&
+        octet_lower(c) == forged.bytes[filter->matched]) {
         filter->matched++;
         return MAILBOX_FILTER_MATCHING;
     }
@@ -100,7 +101,8 @@ void mailbox_filter_take(struct mailbox_filter *filter, struct text octets, mail
         }
         if (is_line_start(before))
             line = at;
-        filter->state = is_line_start(before) ? after_line_start(filter, octets.bytes[at]) : after_name_octet(filter, octets.bytes[at]);
+        filter->state = is_line_start(before) ? after_line_start(filter, octets.bytes[at])
+                                              : after_name_octet(filter, octets.bytes[at]);
         at++;
         if (filter->state == MAILBOX_FILTER_DROPPING && before != MAILBOX_FILTER_DROPPED_LINE) {
             emit(context, text_after(text_first(octets, line), passed));

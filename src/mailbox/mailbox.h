@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mailbox: the Maildir store, DOMAIN/USER/{cur,new,tmp} beneath one folder, one owner for all, no link followed. A message is written into
- * tmp, its data and then its name in new are made durable, and only then it is delivered; a batch shares the syncs. The octets stand on the
- * disk as they came (CRLF): Dovecot and mutt read both kinds of line ends, and only so nothing of a message is changed. The name is made of
- * arrival and queue id, so that a repeat after a crash meets the file in new or cur and makes no double. Quotas are counted in
- * `maildirsize` (Maildir++), which Dovecot reads and writes too. The disk's troubles are deferrals, never failures for good.
- * The store owns folders and files; a delivery is the caller's until mailbox_delivery_free. */
+/* mailbox: the Maildir store, DOMAIN/USER/{cur,new,tmp} beneath one folder, one owner for all, no link followed. A
+ * message is written into tmp, its data and then its name in new are made durable, and only then it is delivered; a
+ * batch shares the syncs. The octets stand on the disk as they came (CRLF): Dovecot and mutt read both kinds of line
+ * ends, and only so nothing of a message is changed. The name is made of arrival and queue id, so that a repeat after a
+ * crash meets the file in new or cur and makes no double. Quotas are counted in `maildirsize` (Maildir++), which
+ * Dovecot reads and writes too. The disk's troubles are deferrals, never failures for good. The store owns folders and
+ * files; a delivery is the caller's until mailbox_delivery_free. */
 #ifndef MAILBOX_MAILBOX_H
 #define MAILBOX_MAILBOX_H
 
@@ -13,7 +14,7 @@
 enum { MAILBOX_BATCH = 64 };
 
 enum mailbox_outcome {
-    MAILBOX_UNDECIDED,     /* not committed yet */
+    MAILBOX_UNDECIDED, /* not committed yet */
     MAILBOX_DELIVERED,
     MAILBOX_ALREADY_THERE, /* an earlier try had done it: a success */
     MAILBOX_DUPLICATE,     /* delete_duplicates: the same message came within 24 hours; a success too */
@@ -28,21 +29,21 @@ enum mailbox_outcome {
 };
 
 struct mailbox_options {
-    struct text host;          /* for file names; borrowed */
-    bool adds_return_path;     /* forged ones go in any case */
-    bool full_is_permanent;    /* 552 5.2.2 instead of 452 4.2.2 */
+    struct text host;       /* for file names; borrowed */
+    bool adds_return_path;  /* forged ones go in any case */
+    bool full_is_permanent; /* 552 5.2.2 instead of 452 4.2.2 */
     bool deletes_duplicates;
 };
 
 struct mailbox_order {
-    struct text account;     /* primary address */
-    uint64_t id;             /* of the queue */
-    int64_t arrived_ms;      /* wall clock, from the envelope */
-    struct address sender;   /* for Return-Path */
-    uint64_t total;          /* octets that will come */
-    uint64_t quota;          /* octets, 0: none */
-    bool may_be_repeat;      /* an earlier try may have been lost with a process: new and cur are searched */
-    int64_t now_ms;          /* wall clock */
+    struct text account;   /* primary address */
+    uint64_t id;           /* of the queue */
+    int64_t arrived_ms;    /* wall clock, from the envelope */
+    struct address sender; /* for Return-Path */
+    uint64_t total;        /* octets that will come */
+    uint64_t quota;        /* octets, 0: none */
+    bool may_be_repeat;    /* an earlier try may have been lost with a process: new and cur are searched */
+    int64_t now_ms;        /* wall clock */
 };
 
 struct mailbox_store;
@@ -70,8 +71,8 @@ struct text mailbox_outcome_word(enum mailbox_outcome outcome);
 /* Removes what stayed in a mailbox's tmp for more than 36 hours; one mailbox a call. False: the round is over. */
 bool mailbox_store_sweep(struct mailbox_store *store, int64_t now_ms);
 
-/* The name of a folder for the two parts of an address's key, and of a host in a file name: never "/", ":", a leading dot, a control octet
- * or NUL; such octets become \057 and the like (Maildir's way). */
+/* The name of a folder for the two parts of an address's key, and of a host in a file name: never "/", ":", a leading
+ * dot, a control octet or NUL; such octets become \057 and the like (Maildir's way). */
 void mailbox_append_name(struct buffer *b, struct text part);
 
 #endif

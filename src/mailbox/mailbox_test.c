@@ -14,11 +14,15 @@
 #include <cmocka.h>
 
 static const int64_t now_ms = 1764075533123;
-static const struct text body = TEXT_INIT("Received: x\r\nFrom: a@b.test\r\nMessage-ID: <1@b.test>\r\nSubject: hi\r\n\r\nline\r\n.\r\n");
+static const struct text body =
+    TEXT_INIT("Received: x\r\nFrom: a@b.test\r\nMessage-ID: <1@b.test>\r\nSubject: hi\r\n\r\nline\r\n.\r\n");
 
 static struct mailbox_order order_of(const char *account, uint64_t id)
 {
-    return (struct mailbox_order){.account = text_of_terminated(account), .id = id, .arrived_ms = now_ms - 500, .now_ms = now_ms,
+    return (struct mailbox_order){.account = text_of_terminated(account),
+                                  .id = id,
+                                  .arrived_ms = now_ms - 500,
+                                  .now_ms = now_ms,
                                   .sender = {.local = TEXT("a"), .domain = TEXT("b.test")}};
 }
 
@@ -117,9 +121,11 @@ static void a_repeat_makes_no_double(void **state)
     assert_int_equal(scratch_deliver(scene->store, order, body), MAILBOX_DELIVERED);
     assert_int_equal(scratch_deliver(scene->store, order, body), MAILBOX_ALREADY_THERE);
     /* a reader has taken it meanwhile, and the host has another name */
-    mailbox_store_options(scene->store, &(struct mailbox_options){.host = TEXT("other.test"), .adds_return_path = true});
-    assert_int_equal(renameat(scene->root, "b.test/a/new/1764075532.M623000Q0000000000000009.mx.casa.test,S=77", scene->root,
-                              "b.test/a/cur/1764075532.M623000Q0000000000000009.mx.casa.test,S=77:2,FS"), 0);
+    mailbox_store_options(scene->store,
+                          &(struct mailbox_options){.host = TEXT("other.test"), .adds_return_path = true});
+    assert_int_equal(renameat(scene->root, "b.test/a/new/1764075532.M623000Q0000000000000009.mx.casa.test,S=77",
+                              scene->root, "b.test/a/cur/1764075532.M623000Q0000000000000009.mx.casa.test,S=77:2,FS"),
+                     0);
     order.may_be_repeat = true;
     assert_int_equal(scratch_deliver(scene->store, order, body), MAILBOX_ALREADY_THERE);
     assert_int_equal(scratch_count(scene->root, "b.test/a/new"), 0);
@@ -215,7 +221,8 @@ static void a_link_on_the_way_is_refused_for_now(void **state)
         assert_true(length > 0);
         target[length] = '\0';
         if (i > 0)
-            assert_int_equal(scratch_deliver(scene->store, order_of("mario@casa.test", 1), body), i == 1 ? MAILBOX_DELIVERED : MAILBOX_ALREADY_THERE);
+            assert_int_equal(scratch_deliver(scene->store, order_of("mario@casa.test", 1), body),
+                             i == 1 ? MAILBOX_DELIVERED : MAILBOX_ALREADY_THERE);
         if (i == 1)
             assert_int_equal(renameat(scene->root, "casa.test/mario", scene->root, "casa.test/kept"), 0);
         if (i > 1) {
@@ -319,7 +326,7 @@ static void what_dovecot_wrote_counts(void **state)
     } cases[] = {
         {TEXT_INIT("1000S\n100 1\n200 2\n"), true},
         {TEXT_INIT("1000S,10C\n100 1\n-50 -1\n"), true},
-        {TEXT_INIT("1000S\n990 1\n"), false}, /* one fresh line is believed */
+        {TEXT_INIT("1000S\n990 1\n"), false},       /* one fresh line is believed */
         {TEXT_INIT("2000S\n990 1\n"), true},        /* another quota: counted anew */
         {TEXT_INIT("1000S\n500 1\n490 1\n"), true}, /* over it by several lines: counted anew */
         {TEXT_INIT("rubbish"), true},
@@ -336,7 +343,8 @@ static void what_dovecot_wrote_counts(void **state)
         assert_int_equal(file_replace(home, TEXT("maildirsize"), cases[i].file, 0600), 0);
         order.quota = 1000;
         order.now_ms = clock_wall_ms();
-        assert_int_equal(scratch_deliver(scene->store, order, TEXT("0123456789\r\n")), cases[i].fits ? MAILBOX_DELIVERED : MAILBOX_FULL);
+        assert_int_equal(scratch_deliver(scene->store, order, TEXT("0123456789\r\n")),
+                         cases[i].fits ? MAILBOX_DELIVERED : MAILBOX_FULL);
     }
 }
 
@@ -368,7 +376,8 @@ static void return_path_is_ours_alone(void **state)
     assert_int_equal(scratch_count_equal(scene->root, "b.test/a/new", TEXT("A: b\r\n\r\nx\r\n")), 1);
     mailbox_store_options(scene->store, &(struct mailbox_options){.host = TEXT("h"), .adds_return_path = true});
     assert_int_equal(scratch_deliver(scene->store, order_of("a@b.test", 2), forged), MAILBOX_DELIVERED);
-    assert_int_equal(scratch_count_equal(scene->root, "b.test/a/new", TEXT("Return-Path: <a@b.test>\r\nA: b\r\n\r\nx\r\n")), 1);
+    assert_int_equal(
+        scratch_count_equal(scene->root, "b.test/a/new", TEXT("Return-Path: <a@b.test>\r\nA: b\r\n\r\nx\r\n")), 1);
     struct mailbox_order null_sender = order_of("a@b.test", 3);
     null_sender.sender = (struct address){.local = TEXT_NONE, .domain = TEXT_NONE};
     assert_int_equal(scratch_deliver(scene->store, null_sender, forged), MAILBOX_DELIVERED);
@@ -378,8 +387,10 @@ static void return_path_is_ours_alone(void **state)
 static void duplicates_go_when_the_setting_says_so(void **state)
 {
     struct scene *scene = *state;
-    struct text other_way = TEXT("Received: y\r\nFrom: a@b.test\r\nMessage-ID: <1@b.test>\r\nSubject: hi\r\n\r\nline\r\n.\r\n");
-    struct text other_body = TEXT("Received: y\r\nFrom: a@b.test\r\nMessage-ID: <1@b.test>\r\nSubject: hi\r\n\r\nlane\r\n.\r\n");
+    struct text other_way =
+        TEXT("Received: y\r\nFrom: a@b.test\r\nMessage-ID: <1@b.test>\r\nSubject: hi\r\n\r\nline\r\n.\r\n");
+    struct text other_body =
+        TEXT("Received: y\r\nFrom: a@b.test\r\nMessage-ID: <1@b.test>\r\nSubject: hi\r\n\r\nlane\r\n.\r\n");
     struct text no_id = TEXT("From: a@b.test\r\n\r\nx\r\n");
     assert_int_equal(scratch_deliver(scene->store, order_of("off@b.test", 1), body), MAILBOX_DELIVERED);
     assert_int_equal(scratch_deliver(scene->store, order_of("off@b.test", 2), body), MAILBOX_DELIVERED);
@@ -393,7 +404,8 @@ static void duplicates_go_when_the_setting_says_so(void **state)
     struct mailbox_order next_day = order_of("a@b.test", 7);
     next_day.now_ms += 25 * 60 * 60 * 1000;
     assert_int_equal(scratch_deliver(scene->store, next_day, body), MAILBOX_DELIVERED);
-    struct mailbox_delivery *batch[] = {scratch_begin(scene->store, order_of("c@b.test", 8), body), scratch_begin(scene->store, order_of("c@b.test", 9), body)};
+    struct mailbox_delivery *batch[] = {scratch_begin(scene->store, order_of("c@b.test", 8), body),
+                                        scratch_begin(scene->store, order_of("c@b.test", 9), body)};
     mailbox_deliveries_commit(scene->store, batch, 2);
     assert_int_equal(mailbox_delivery_outcome(batch[0]), MAILBOX_DELIVERED);
     assert_int_equal(mailbox_delivery_outcome(batch[1]), MAILBOX_DUPLICATE);

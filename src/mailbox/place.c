@@ -93,7 +93,8 @@ static enum mailbox_outcome step(int parent, struct text name, bool *was_made, i
     return outcome;
 }
 
-static enum mailbox_outcome open_folders(struct mailbox_place *place, int root, struct text domain, struct text user, int *ret_error)
+static enum mailbox_outcome open_folders(struct mailbox_place *place, int root, struct text domain, struct text user,
+                                         int *ret_error)
 {
     const struct {
         const int *parent;
@@ -106,7 +107,8 @@ static enum mailbox_outcome open_folders(struct mailbox_place *place, int root, 
         {.parent = &place->home, .name = TEXT("new"), .folder = &place->new},
     };
     for (size_t i = 0; i < length_of(steps); i++) {
-        enum mailbox_outcome outcome = step(*steps[i].parent, steps[i].name, &place->was_made, steps[i].folder, ret_error);
+        enum mailbox_outcome outcome =
+            step(*steps[i].parent, steps[i].name, &place->was_made, steps[i].folder, ret_error);
         if (outcome != MAILBOX_UNDECIDED)
             return outcome;
     }
@@ -130,7 +132,8 @@ enum mailbox_outcome mailbox_place_open(int root, struct text account, struct ma
     char *copy = malloc(account.length);
     must(place != NULL && copy != NULL);
     memcpy(copy, account.bytes, account.length);
-    *place = (struct mailbox_place){.account = text_of(copy, account.length), .domain = -1, .home = -1, .tmp = -1, .new = -1};
+    *place = (struct mailbox_place){
+        .account = text_of(copy, account.length), .domain = -1, .home = -1, .tmp = -1, .new = -1};
     enum mailbox_outcome outcome = open_folders(place, root, buffer_text(&domain), buffer_text(&user), ret_error);
     if (outcome != MAILBOX_UNDECIDED)
         mailbox_place_free(&place);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* place: one account's mailbox, held open while deliveries into it are under way. Each step down to it is opened without following a link and
- * must be a folder of our own user; what is missing is made (0700). Not kept longer than a batch or one long delivery: the mailbox may be
- * moved or removed at any time. */
+/* place: one account's mailbox, held open while deliveries into it are under way. Each step down to it is opened
+ * without following a link and must be a folder of our own user; what is missing is made (0700). Not kept longer than a
+ * batch or one long delivery: the mailbox may be moved or removed at any time. */
 #ifndef MAILBOX_PLACE_H
 #define MAILBOX_PLACE_H
 
@@ -14,7 +14,7 @@ struct mailbox_place {
     struct text account; /* owned */
     size_t users;        /* deliveries that hold it */
     int domain, home, tmp, new;
-    bool was_made;       /* folders above tmp and new must be made durable too */
+    bool was_made; /* folders above tmp and new must be made durable too */
     struct mailbox_quota quota;
     uint64_t reserved; /* octets of deliveries under way */
     struct mailbox_duplicates duplicates;
@@ -24,7 +24,8 @@ struct mailbox_place {
 };
 
 /* The place is the caller's, to be freed; ret_error is set when the kernel had a reason. */
-must_check enum mailbox_outcome mailbox_place_open(int root, struct text account, struct mailbox_place **ret_place, int *ret_error);
+must_check enum mailbox_outcome mailbox_place_open(int root, struct text account, struct mailbox_place **ret_place,
+                                                   int *ret_error);
 void mailbox_place_free(struct mailbox_place **place);
 /* Opens a folder one step down; NOT_SAFE for a link, a foreign owner or something else. */
 must_check enum mailbox_outcome mailbox_step_open(int parent, struct text name, int *ret_folder, int *ret_error);

@@ -47,7 +47,8 @@ static bool add_up(struct text file, uint64_t limit, uint64_t *ret_used, size_t 
     for (; file.length; lines++) {
         struct text line = text_take_until(&file, '\n');
         int64_t octets, messages;
-        if (!take_signed(&line, &octets) || !take_signed(&line, &messages) || __builtin_add_overflow(used, octets, &used))
+        if (!take_signed(&line, &octets) || !take_signed(&line, &messages) ||
+            __builtin_add_overflow(used, octets, &used))
             return false;
     }
     if (used < 0 || lines == 0)
@@ -71,7 +72,8 @@ static uint64_t size_of(int folder, struct text name)
             return size;
     }
     struct file_facts facts;
-    return file_facts_of(folder, name, &facts) == 0 && facts.is_file ? facts.size : 0; /* moved meanwhile: the next count has it */
+    return file_facts_of(folder, name, &facts) == 0 && facts.is_file ? facts.size
+                                                                     : 0; /* moved meanwhile: the next count has it */
 }
 
 static int count_folder(int parent, struct text name, uint64_t *octets, uint64_t *messages)
@@ -118,7 +120,8 @@ static int count_all(int home, uint64_t *octets, uint64_t *messages)
     return error;
 }
 
-/* From the file, when it can be believed. That it leaves no room for what is needed is believed only while it is fresh and of one line: files may have gone. */
+/* From the file, when it can be believed. That it leaves no room for what is needed is believed only while it is fresh
+ * and of one line: files may have gone. */
 static bool read_file(int home, uint64_t limit, uint64_t needed, int64_t now_ms, uint64_t *ret_used)
 {
     struct buffer b released_by(buffer_done) = buffer_new(FILE_LIMIT);
@@ -145,7 +148,8 @@ int mailbox_quota_find(int home, uint64_t limit, uint64_t needed, int64_t now_ms
         if (error)
             return error;
         struct buffer b released_by(buffer_done) = buffer_new(128);
-        if (buffer_append_format(&b, "%lluS\n%llu %llu\n", (unsigned long long)limit, (unsigned long long)used, (unsigned long long)messages))
+        if (buffer_append_format(&b, "%lluS\n%llu %llu\n", (unsigned long long)limit, (unsigned long long)used,
+                                 (unsigned long long)messages))
             ignored(file_replace(home, file_name, buffer_text(&b), 0600)); /* then it is counted again next time */
     }
     *quota = (struct mailbox_quota){.limit = limit, .used = used};
@@ -158,7 +162,8 @@ void mailbox_quota_add(int home, uint64_t octets, uint64_t messages)
     if (file_open(home, file_name, O_WRONLY | O_APPEND, 0, &file) != 0)
         return;
     struct buffer b released_by(buffer_done) = buffer_new(128);
-    if (!buffer_append_number(&b, octets) || !buffer_append_octet(&b, ' ') || !buffer_append_number(&b, messages) || !buffer_append_octet(&b, '\n'))
+    if (!buffer_append_number(&b, octets) || !buffer_append_octet(&b, ' ') || !buffer_append_number(&b, messages) ||
+        !buffer_append_octet(&b, '\n'))
         return;
     ignored(file_write_all(file, buffer_text(&b))); /* a line that is cut makes the next reader count anew */
 }

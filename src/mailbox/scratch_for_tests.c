@@ -25,7 +25,8 @@ int scratch_new(void)
     return folder;
 }
 
-static int remove_one(const char *path, const struct stat *facts not_used, int type not_used, struct FTW *place not_used)
+static int remove_one(const char *path, const struct stat *facts not_used, int type not_used,
+                      struct FTW *place not_used)
 {
     return remove(path);
 }

@@ -7,7 +7,7 @@
 
 int scratch_new(void); /* an open folder */
 void scratch_free(int *folder);
-int scratch_step(int folder, const char *path); /* opens what is beneath; the caller closes */
+int scratch_step(int folder, const char *path);     /* opens what is beneath; the caller closes */
 size_t scratch_count(int folder, const char *path); /* files in it; 0 when it is not there */
 /* The octets of every file in it whose octets equal these. */
 size_t scratch_count_equal(int folder, const char *path, struct text octets);

@@ -116,8 +116,8 @@ static void make_name(struct mailbox_store *store, struct mailbox_delivery *deli
 {
     struct buffer b released_by(buffer_done) = buffer_new(MAILBOX_NAME - 1);
     uint64_t arrived = order->arrived_ms > 0 ? (uint64_t)order->arrived_ms : 0;
-    bool fits = buffer_append_format(&b, "%llu.M%uQ%016llx.", (unsigned long long)(arrived / 1000), (unsigned)(arrived % 1000 * 1000),
-                                     (unsigned long long)order->id);
+    bool fits = buffer_append_format(&b, "%llu.M%uQ%016llx.", (unsigned long long)(arrived / 1000),
+                                     (unsigned)(arrived % 1000 * 1000), (unsigned long long)order->id);
     delivery->prefix_length = b.length;
     fits &= buffer_append(&b, text_of(store->host, store->host_length));
     delivery->base_length = b.length;

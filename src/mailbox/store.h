@@ -13,10 +13,10 @@ struct mailbox_store {
     int root;
     char host[MAILBOX_NAME];
     size_t host_length;
-    struct mailbox_options options; /* without the host */
-    struct mailbox_place *places;   /* those that a delivery holds */
-    uint64_t counter;               /* of names in tmp */
-    unsigned single_syncs;          /* commits that still do without the sync of the whole file system */
+    struct mailbox_options options;      /* without the host */
+    struct mailbox_place *places;        /* those that a delivery holds */
+    uint64_t counter;                    /* of names in tmp */
+    unsigned single_syncs;               /* commits that still do without the sync of the whole file system */
     struct folder_walk *domains, *users; /* of the sweep */
     int swept_domain;
 };
@@ -39,7 +39,7 @@ struct mailbox_delivery {
     struct mailbox_filter filter;
     struct mailbox_digest digest;
     bool has_fingerprint;
-    char fingerprint[MAILBOX_DIGEST]; /* the finished digest */
+    char fingerprint[MAILBOX_DIGEST];    /* the finished digest */
     const struct mailbox_delivery *twin; /* of the same batch, the same message: its outcome decides */
     enum mailbox_outcome outcome;
     int error;

@@ -8,7 +8,8 @@ static void sweep_tmp(int domain, struct text user, int64_t now_ms)
     int home released_by(file_close) = -1, tmp released_by(file_close) = -1;
     struct folder_walk *walk released_by(folder_walk_free) = NULL;
     int error;
-    if (mailbox_step_open(domain, user, &home, &error) != MAILBOX_UNDECIDED || mailbox_step_open(home, TEXT("tmp"), &tmp, &error) != MAILBOX_UNDECIDED)
+    if (mailbox_step_open(domain, user, &home, &error) != MAILBOX_UNDECIDED ||
+        mailbox_step_open(home, TEXT("tmp"), &tmp, &error) != MAILBOX_UNDECIDED)
         return;
     if (folder_walk_new(tmp, &walk) != 0)
         return;

@@ -5,13 +5,14 @@
 
 #include <string.h>
 
-/* Characters beyond ASCII that move a reader's eye or a terminal: C1 controls, marks of direction and width, line and paragraph separators, tags. */
+/* Characters beyond ASCII that move a reader's eye or a terminal: C1 controls, marks of direction and width, line and
+ * paragraph separators, tags. */
 static bool is_unseen(uint32_t c)
 {
     static const struct {
         uint32_t first, last;
-    } ranges[] = {{0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},     {0x180e, 0x180e},   {0x200b, 0x200f},
-                  {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xfff0, 0xfffb},
+    } ranges[] = {{0x7f, 0x9f},     {0xad, 0xad},       {0x61c, 0x61c},    {0x180e, 0x180e}, {0x200b, 0x200f},
+                  {0x2028, 0x202e}, {0x2060, 0x206f},   {0xfe00, 0xfe0f},  {0xfeff, 0xfeff}, {0xfff0, 0xfffb},
                   {0xfffe, 0xffff}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}};
     for (size_t i = 0; i < length_of(ranges); i++)
         if (c >= ranges[i].first && c <= ranges[i].last)
@@ -22,7 +23,8 @@ static bool is_unseen(uint32_t c)
 static void append_hex(struct buffer *b, struct text octets)
 {
     for (size_t i = 0; i < octets.length; i++)
-        ignored(buffer_append(b, TEXT("\\x")) && buffer_append_hex(b, text_of(octets.bytes + i, 1))); /* is_full tells the caller */
+        ignored(buffer_append(b, TEXT("\\x")) &&
+                buffer_append_hex(b, text_of(octets.bytes + i, 1))); /* is_full tells the caller */
 }
 
 static void append_control(struct buffer *b, char c, enum record_escape how)
@@ -38,7 +40,8 @@ static void append_control(struct buffer *b, char c, enum record_escape how)
 static size_t plain_length(struct text t)
 {
     size_t length = 0;
-    while (length < t.length && t.bytes[length] >= ' ' && t.bytes[length] < 127 && t.bytes[length] != '"' && t.bytes[length] != '\\')
+    while (length < t.length && t.bytes[length] >= ' ' && t.bytes[length] < 127 && t.bytes[length] != '"' &&
+           t.bytes[length] != '\\')
         length++;
     return length;
 }
@@ -94,7 +97,8 @@ static bool take_escaped(struct text *rest, char *ret_octet)
             *ret_octet = letters[i].octet;
             return true;
         }
-    if (rest->length < 3 || rest->bytes[0] != 'x' || !hex_value(rest->bytes[1], &high) || !hex_value(rest->bytes[2], &low))
+    if (rest->length < 3 || rest->bytes[0] != 'x' || !hex_value(rest->bytes[1], &high) ||
+        !hex_value(rest->bytes[2], &low))
         return false;
     *rest = text_after(*rest, 3);
     *ret_octet = (char)(high << 4 | low);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* escape: a stranger's octets, such that no reader, terminal or line break is moved by them, and that they can be had back exactly. */
+/* escape: a stranger's octets, such that no reader, terminal or line break is moved by them, and that they can be had
+ * back exactly. */
 #ifndef RECORD_ESCAPE_H
 #define RECORD_ESCAPE_H
 

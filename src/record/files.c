@@ -25,7 +25,8 @@ bool record_rotated_append(struct buffer *b, int64_t time_ms)
 bool record_rotated_parse(struct text name, int64_t *ret_time_ms)
 {
     char octets[TIME_LENGTH];
-    if (name.length != prefix.length + TIME_LENGTH + suffix.length || !text_starts_with(name, prefix) || !text_ends_with(name, suffix))
+    if (name.length != prefix.length + TIME_LENGTH + suffix.length || !text_starts_with(name, prefix) ||
+        !text_ends_with(name, suffix))
         return false;
     for (size_t i = 0; i < TIME_LENGTH; i++)
         octets[i] = name.bytes[prefix.length + i];

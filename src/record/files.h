@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files: the names of the log's files. The present one is `portiere.log`; one that was rotated away carries the moment in its name, so that names in
- * order are lines in order. */
+/* files: the names of the log's files. The present one is `portiere.log`; one that was rotated away carries the moment
+ * in its name, so that names in order are lines in order. */
 #ifndef RECORD_FILES_H
 #define RECORD_FILES_H
 

@@ -13,7 +13,8 @@ static const struct text words[] = {
 
 enum { CUT_ROOM = RECORD_VALUE_LIMIT + 8 };
 
-static const int64_t latest_ms = 253402300799999; /* the last moment of the year 9999: later ones have no form of this length */
+static const int64_t latest_ms =
+    253402300799999; /* the last moment of the year 9999: later ones have no form of this length */
 
 struct text record_level_word(enum record_level level)
 {
@@ -62,7 +63,8 @@ static void append_field(struct buffer *b, struct text name, struct text value)
 {
     char name_room[RECORD_NAME_LIMIT], room[CUT_ROOM];
     struct text cut = record_cut(value, RECORD_VALUE_LIMIT, room);
-    bool fits = buffer_append_octet(b, ' ') && buffer_append(b, safe_name(name, name_room)) && buffer_append_octet(b, '=');
+    bool fits =
+        buffer_append_octet(b, ' ') && buffer_append(b, safe_name(name, name_room)) && buffer_append_octet(b, '=');
     if (record_is_bare(cut)) {
         fits &= buffer_append(b, cut);
         return;
@@ -93,14 +95,16 @@ void record_fields_append(struct buffer *b, const struct record_event *event)
 {
     struct buffer fields released_by(buffer_done) = buffer_new(RECORD_LINE_LIMIT);
     append_fields(&fields, event);
-    ignored(buffer_append(b, text_after(buffer_text(&fields), 1))); /* without the first blank; a full buffer shows less */
+    ignored(
+        buffer_append(b, text_after(buffer_text(&fields), 1))); /* without the first blank; a full buffer shows less */
 }
 
 static bool append_text(struct buffer *line, const struct record_event *event)
 {
     char role[RECORD_NAME_LIMIT], name[RECORD_NAME_LIMIT];
     append_time(line, event->time_ms);
-    const struct text parts[] = {safe_name(event->role, role), record_level_word(event->level), safe_name(event->name, name)};
+    const struct text parts[] = {safe_name(event->role, role), record_level_word(event->level),
+                                 safe_name(event->name, name)};
     for (size_t i = 0; i < length_of(parts); i++)
         ignored(buffer_append_octet(line, ' ') && buffer_append(line, parts[i])); /* the first 300 octets of 32 KiB */
     append_fields(line, event);
@@ -188,7 +192,7 @@ bool record_line_append(struct buffer *b, const struct record_event *event, uint
     return fits && buffer_append(b, buffer_text(&line));
 }
 
-/* --- reading one ------------------------------------------------------------------------------------------------------------------ */
+/* --- reading one --------------------------------------------------------------------------------- */
 
 /* The octets up to the closing quote, which is dropped; false when there is none. */
 static bool take_quoted(struct text *rest, struct text *ret_escaped)
@@ -216,7 +220,8 @@ static bool take_field(struct text *rest, struct arena *arena, struct text pair[
         return false;
     if (text_take_octet(rest, '"')) {
         struct text escaped;
-        return take_quoted(rest, &escaped) && record_unescape(escaped, arena, &pair[1]) && (rest->length == 0 || text_take_octet(rest, ' '));
+        return take_quoted(rest, &escaped) && record_unescape(escaped, arena, &pair[1]) &&
+               (rest->length == 0 || text_take_octet(rest, ' '));
     }
     pair[1] = text_take_until(rest, ' ');
     return pair[1].length > 0;
@@ -251,10 +256,11 @@ static bool copy_fields(json_t *object, struct arena *arena, struct record_event
     const char *key;
     json_t *value;
     size_t at = 0;
-    json_object_foreach (object, key, value) {
+    json_object_foreach(object, key, value)
+    {
         struct text escaped;
-        if (!json_is_string(value) || !arena_copy(arena, text_of_terminated(key), &fields[at]) || !arena_copy(arena, json_text(value), &escaped) ||
-            !record_unescape(escaped, arena, &fields[at + 1]))
+        if (!json_is_string(value) || !arena_copy(arena, text_of_terminated(key), &fields[at]) ||
+            !arena_copy(arena, json_text(value), &escaped) || !record_unescape(escaped, arena, &fields[at + 1]))
             return false;
         at += 2;
     }
@@ -267,11 +273,12 @@ static bool parse_json(struct text line, struct arena *arena, struct record_even
 {
     struct record_event event = {.count = 0};
     json_t *root = json_loadb(line.bytes, line.length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
-    bool is_good = json_is_object(root) && moment_parse_log_time(json_text(json_object_get(root, "time")), &event.time_ms) &&
+    bool is_good = json_is_object(root) &&
+                   moment_parse_log_time(json_text(json_object_get(root, "time")), &event.time_ms) &&
                    record_level_of_word(json_text(json_object_get(root, "level")), &event.level) &&
                    arena_copy(arena, json_text(json_object_get(root, "role")), &event.role) &&
-                   arena_copy(arena, json_text(json_object_get(root, "event")), &event.name) && event.role.length && event.name.length &&
-                   copy_fields(json_object_get(root, "fields"), arena, &event);
+                   arena_copy(arena, json_text(json_object_get(root, "event")), &event.name) && event.role.length &&
+                   event.name.length && copy_fields(json_object_get(root, "fields"), arena, &event);
     json_decref(root);
     if (is_good)
         *ret_event = event;
@@ -285,23 +292,26 @@ bool record_line_parse(struct text line, struct arena *arena, struct record_even
     return text_starts_with(line, TEXT("{")) ? parse_json(line, arena, ret_event) : parse_text(line, arena, ret_event);
 }
 
-/* --- the journal -------------------------------------------------------------------------------------------------------------------- */
+/* --- the journal --------------------------------------------------------------------------------- */
 
 /* NAME, line feed, length (64 bits, little-endian), octets, line feed: any octet may stand in it. */
 static bool append_entry(struct buffer *b, struct text prefix, struct text name, struct text value)
 {
     bool fits = buffer_append(b, prefix);
     for (size_t i = 0; i < name.length; i++)
-        fits &= buffer_append_octet(b, octet_is_letter(name.bytes[i]) || octet_is_digit(name.bytes[i]) ? octet_upper(name.bytes[i]) : '_');
+        fits &= buffer_append_octet(
+            b, octet_is_letter(name.bytes[i]) || octet_is_digit(name.bytes[i]) ? octet_upper(name.bytes[i]) : '_');
     char length[8];
     for (size_t i = 0; i < sizeof length; i++)
         length[i] = (char)(value.length >> (8 * i) & 255);
-    return fits && buffer_append_octet(b, '\n') && buffer_append(b, text_of(length, sizeof length)) && buffer_append(b, value) && buffer_append_octet(b, '\n');
+    return fits && buffer_append_octet(b, '\n') && buffer_append(b, text_of(length, sizeof length)) &&
+           buffer_append(b, value) && buffer_append_octet(b, '\n');
 }
 
 bool record_journal_append(struct buffer *b, const struct record_event *event)
 {
-    static const char priorities[] = {[RECORD_DEBUG] = '7', [RECORD_INFO] = '6', [RECORD_NOTICE] = '5', [RECORD_WARNING] = '4', [RECORD_ALARM] = '1'};
+    static const char priorities[] = {
+        [RECORD_DEBUG] = '7', [RECORD_INFO] = '6', [RECORD_NOTICE] = '5', [RECORD_WARNING] = '4', [RECORD_ALARM] = '1'};
     char role[RECORD_NAME_LIMIT], name[RECORD_NAME_LIMIT], room[CUT_ROOM];
     struct buffer message released_by(buffer_done) = buffer_new(RECORD_LINE_LIMIT);
     size_t before = b->length;
@@ -310,11 +320,14 @@ bool record_journal_append(struct buffer *b, const struct record_event *event)
                 buffer_append(&message, safe_name(event->name, name));
     append_fields(&message, event);
     fits = fits && append_entry(b, TEXT_NONE, TEXT("PRIORITY"), text_of(&priorities[event->level], 1)) &&
-           append_entry(b, TEXT_NONE, TEXT("SYSLOG_IDENTIFIER"), TEXT("portiere")) && append_entry(b, TEXT_NONE, TEXT("MESSAGE"), buffer_text(&message)) &&
+           append_entry(b, TEXT_NONE, TEXT("SYSLOG_IDENTIFIER"), TEXT("portiere")) &&
+           append_entry(b, TEXT_NONE, TEXT("MESSAGE"), buffer_text(&message)) &&
            append_entry(b, TEXT("PORTIERE_"), TEXT("ROLE"), safe_name(event->role, role)) &&
            append_entry(b, TEXT("PORTIERE_"), TEXT("EVENT"), safe_name(event->name, name));
-    for (size_t i = 0; fits && i + 1 < smaller(event->count, RECORD_FIELDS) && b->length - before < RECORD_LINE_LIMIT; i += 2)
-        fits = append_entry(b, TEXT("PORTIERE_FIELD_"), safe_name(event->fields[i], name), record_cut(event->fields[i + 1], RECORD_VALUE_LIMIT, room));
+    for (size_t i = 0; fits && i + 1 < smaller(event->count, RECORD_FIELDS) && b->length - before < RECORD_LINE_LIMIT;
+         i += 2)
+        fits = append_entry(b, TEXT("PORTIERE_FIELD_"), safe_name(event->fields[i], name),
+                            record_cut(event->fields[i + 1], RECORD_VALUE_LIMIT, room));
     if (!fits)
         b->length = before;
     return fits;

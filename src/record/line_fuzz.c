@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any octets as field values: one event is one line in both formats, of harmless octets, and gives the same fields back. Any octets as a line: the
- * reader refuses or takes them, and what it takes can be written and read again. */
+/* Any octets as field values: one event is one line in both formats, of harmless octets, and gives the same fields
+ * back. Any octets as a line: the reader refuses or takes them, and what it takes can be written and read again. */
 #include "record/record.h"
 
 #include "mail/mail.h"
@@ -28,8 +28,13 @@ static void round_trip(const struct record_event *event, uint64_t format)
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t size)
 {
     struct text input = text_of((const char *)octets, size), rest = input;
-    struct text fields[] = {TEXT("a"), text_take_until(&rest, '\n'), TEXT("b"), text_take_until(&rest, '\n'), TEXT("c"), rest};
-    struct record_event event = {.time_ms = 1764075533123, .level = RECORD_NOTICE, .role = TEXT("front"), .name = TEXT("refused"), .fields = fields,
+    struct text fields[] = {TEXT("a"), text_take_until(&rest, '\n'), TEXT("b"), text_take_until(&rest, '\n'), TEXT("c"),
+                            rest};
+    struct record_event event = {.time_ms = 1764075533123,
+                                 .level = RECORD_NOTICE,
+                                 .role = TEXT("front"),
+                                 .name = TEXT("refused"),
+                                 .fields = fields,
                                  .count = length_of(fields)};
     struct arena arena released_by(arena_done) = arena_new(1 << 20);
     struct buffer journal released_by(buffer_done) = buffer_new(1 << 20);

@@ -15,7 +15,7 @@ struct record_reader {
     int folder;
     int64_t *times; /* of the rotated files, in order; the present one comes last */
     size_t count;
-    int present;           /* the present file, opened at the start: it may be rotated away meanwhile. -1: there is none */
+    int present; /* the present file, opened at the start: it may be rotated away meanwhile. -1: there is none */
     uint64_t present_size; /* what stood in it then */
     size_t at;             /* which file is read: count is the present one */
     int file;              /* -1: the next call opens it */
@@ -60,7 +60,8 @@ int record_reader_new(int folder, struct record_reader **ret_reader)
     struct file_facts facts;
     struct record_reader *r = calloc(1, sizeof *r);
     must(r != NULL);
-    *r = (struct record_reader){.folder = folder, .present = -1, .file = -1, .octets = buffer_new(PIECE + RECORD_LINE_LIMIT)};
+    *r = (struct record_reader){
+        .folder = folder, .present = -1, .file = -1, .octets = buffer_new(PIECE + RECORD_LINE_LIMIT)};
     int error = file_open(folder, record_file_name, O_RDONLY | O_NONBLOCK, 0, &r->present);
     if (!error)
         error = file_facts(r->present, &facts);
@@ -109,6 +110,13 @@ void record_reader_restart(struct record_reader *r)
     r->since_pause = 0;
 }
 
+bool record_reader_restart_latest(struct record_reader *r, size_t files)
+{
+    record_reader_restart(r);
+    r->at = files > r->count ? 0 : r->count + 1 - files;
+    return r->at > 0;
+}
+
 /* Opens the file at r->at; false when it is not there any more. */
 static bool enter_file(struct record_reader *r)
 {
@@ -120,7 +128,8 @@ static bool enter_file(struct record_reader *r)
         return r->file >= 0;
     }
     struct buffer name released_by(buffer_done) = buffer_new(RECORD_FILE_NAME);
-    if (!record_rotated_append(&name, r->times[r->at]) || file_open(r->folder, buffer_text(&name), O_RDONLY | O_NONBLOCK, 0, &r->file) != 0)
+    if (!record_rotated_append(&name, r->times[r->at]) ||
+        file_open(r->folder, buffer_text(&name), O_RDONLY | O_NONBLOCK, 0, &r->file) != 0)
         return false;
     if (file_facts(r->file, &facts) != 0) {
         file_close(&r->file);

@@ -32,7 +32,8 @@ void record_sentence_append(struct buffer *b, const struct record_event *event, 
         if (text_equals(sentences[i].event, event->name))
             template = language == SETTINGS_ITALIAN ? sentences[i].it : sentences[i].en;
     if (template.length == 0) {
-        ignored(buffer_append(b, event->role) && buffer_append(b, TEXT(": ")) && buffer_append(b, event->name)); /* a full buffer shows less */
+        ignored(buffer_append(b, event->role) && buffer_append(b, TEXT(": ")) &&
+                buffer_append(b, event->name)); /* a full buffer shows less */
         return;
     }
     while (template.length) {

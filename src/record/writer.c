@@ -10,9 +10,9 @@
 
 enum {
     DUE = 4096,
-    KEPT_LIMIT = 1 << 20,  /* what a target that takes nothing may owe us */
-    OUTPUT_PIECE = 4096,   /* PIPE_BUF: what a pipe that is ready takes without waiting */
-    LOOK_MS = 1000,        /* is the file still the one that has the name? */
+    KEPT_LIMIT = 1 << 20, /* what a target that takes nothing may owe us */
+    OUTPUT_PIECE = 4096,  /* PIPE_BUF: what a pipe that is ready takes without waiting */
+    LOOK_MS = 1000,       /* is the file still the one that has the name? */
     EXPIRE_MS = 60 * 60 * 1000,
     FILE_MODE = 0640,
     ROTATE_TRIES = 10,
@@ -39,7 +39,12 @@ struct record_writer *record_writer_new(int folder, int journal, int output)
 {
     struct record_writer *w = calloc(1, sizeof *w);
     must(w != NULL);
-    *w = (struct record_writer){.folder = folder, .file = -1, .journal = journal, .output = output, .expired_ms = INT64_MIN / 2, .looked_ms = INT64_MIN / 2};
+    *w = (struct record_writer){.folder = folder,
+                                .file = -1,
+                                .journal = journal,
+                                .output = output,
+                                .expired_ms = INT64_MIN / 2,
+                                .looked_ms = INT64_MIN / 2};
     w->options.target = SETTINGS_LOG_TARGET_FILE;
     w->to_file.pending = w->to_output.pending = w->to_journal.pending = buffer_new(KEPT_LIMIT);
     return w;
@@ -93,7 +98,8 @@ void record_writer_put(struct record_writer *w, const struct record_event *event
 
 bool record_writer_is_due(const struct record_writer *w)
 {
-    return w->to_file.pending.length >= DUE || w->to_output.pending.length >= DUE || w->to_journal.pending.length >= DUE;
+    return w->to_file.pending.length >= DUE || w->to_output.pending.length >= DUE ||
+           w->to_journal.pending.length >= DUE;
 }
 
 bool record_writer_is_empty(const struct record_writer *w)
@@ -101,7 +107,7 @@ bool record_writer_is_empty(const struct record_writer *w)
     return w->to_file.pending.length + w->to_output.pending.length + w->to_journal.pending.length == 0;
 }
 
-/* --- the file ---------------------------------------------------------------------------------------------------------------------- */
+/* --- the file ------------------------------------------------------------------------------------ */
 
 /* Somebody may have moved or removed it. */
 static void look(struct record_writer *w, int64_t now_ms)
@@ -119,7 +125,8 @@ static int open_file(struct record_writer *w, uint64_t *ret_size)
     struct file_facts facts;
     if (w->file < 0) {
         int file released_by(file_close) = -1;
-        int error = file_open(w->folder, record_file_name, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, FILE_MODE, &file);
+        int error =
+            file_open(w->folder, record_file_name, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, FILE_MODE, &file);
         if (!error)
             error = file_facts(file, &facts);
         if (!error && !facts.is_file)
@@ -192,7 +199,7 @@ static int write_file(struct record_writer *w, int64_t now_ms)
     return 0;
 }
 
-/* --- the others ---------------------------------------------------------------------------------------------------------------------- */
+/* --- the others ---------------------------------------------------------------------------------- */
 
 static void write_output(struct record_writer *w)
 {
@@ -240,8 +247,12 @@ static void tell_lost(struct record_writer *w, struct sink *sink, struct text ta
     ignored(buffer_append_number(&lines, sink->lost - sink->lost_told)); /* twenty digits fit */
     sink->lost_told = sink->lost;
     const struct text fields[] = {TEXT("target"), target, TEXT("lines"), buffer_text(&lines)};
-    record_writer_put(w, &(struct record_event){.time_ms = now_ms, .level = RECORD_ALARM, .role = TEXT("ledger"), .name = TEXT("log-lines-lost"),
-                                                .fields = fields, .count = length_of(fields)});
+    record_writer_put(w, &(struct record_event){.time_ms = now_ms,
+                                                .level = RECORD_ALARM,
+                                                .role = TEXT("ledger"),
+                                                .name = TEXT("log-lines-lost"),
+                                                .fields = fields,
+                                                .count = length_of(fields)});
 }
 
 void record_writer_flush(struct record_writer *w, int64_t now_ms)

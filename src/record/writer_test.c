@@ -46,7 +46,8 @@ static int set_up(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *facts not_used, int type not_used, struct FTW *place not_used)
+static int remove_one(const char *path, const struct stat *facts not_used, int type not_used,
+                      struct FTW *place not_used)
 {
     return remove(path);
 }
@@ -67,13 +68,20 @@ static void put(struct record_writer *w, uint64_t number)
     struct buffer id released_by(buffer_done) = buffer_new(32);
     ignored(buffer_append_format(&id, "%016llx", (unsigned long long)number)); /* fits */
     struct text fields[] = {TEXT("id"), buffer_text(&id), TEXT("recipient"), TEXT("a@b.test")};
-    record_writer_put(w, &(struct record_event){.time_ms = start_ms, .level = RECORD_INFO, .role = TEXT("queue"), .name = TEXT("message-done"), .fields = fields,
+    record_writer_put(w, &(struct record_event){.time_ms = start_ms,
+                                                .level = RECORD_INFO,
+                                                .role = TEXT("queue"),
+                                                .name = TEXT("message-done"),
+                                                .fields = fields,
                                                 .count = 4});
 }
 
 static struct record_options file_options(uint64_t rotation, uint64_t keep_ms)
 {
-    return (struct record_options){.target = SETTINGS_LOG_TARGET_FILE, .format = SETTINGS_LOG_FORMAT_TEXT, .rotation = rotation, .keep_ms = keep_ms};
+    return (struct record_options){.target = SETTINGS_LOG_TARGET_FILE,
+                                   .format = SETTINGS_LOG_FORMAT_TEXT,
+                                   .rotation = rotation,
+                                   .keep_ms = keep_ms};
 }
 
 static size_t count_files(struct scene *scene)
@@ -132,6 +140,17 @@ static void lines_come_back_in_order_over_many_files(void **state)
     }
     record_writer_free(&w);
     assert_int_equal(read_all(scene, NULL), 20000);
+    struct record_reader *reader released_by(record_reader_free) = NULL;
+    assert_int_equal(record_reader_new(scene->folder, &reader), 0);
+    size_t counts[3] = {0};
+    for (size_t files = 1; files <= 3; files++) {
+        struct text line;
+        assert_true(record_reader_restart_latest(reader, files));
+        for (enum record_read read; (read = record_reader_next(reader, &line)) != RECORD_READ_END;)
+            counts[files - 1] += read == RECORD_READ_LINE;
+    }
+    assert_true(counts[0] > 0 && counts[1] > counts[0] && counts[2] > counts[1] && counts[2] < 20000);
+    assert_false(record_reader_restart_latest(reader, 100000));
     assert_true(count_files(scene) > 20);
 }
 
@@ -319,10 +338,22 @@ static const struct story story[] = {
     {"connection-opened", {F("session"), F("1.1"), F("client"), F("c")}, 4, true, true},
     {"connection-opened", {F("session"), F("2.1"), F("client"), F("d")}, 4, false, false},
     {"session-login", {F("session"), F("1.1"), F("account"), F("m@casa.test")}, 4, true, true},
-    {"message-received", {F("session"), F("1.1"), F("id"), F("0000000000000001"), F("sender"), F("m@casa.test")}, 6, true, true},
+    {"message-received",
+     {F("session"), F("1.1"), F("id"), F("0000000000000001"), F("sender"), F("m@casa.test")},
+     6,
+     true,
+     true},
     {"message-taken", {F("id"), F("0000000000000001")}, 2, true, true},
-    {"message-received", {F("session"), F("1.1"), F("id"), F("0000000000000002"), F("sender"), F("m@casa.test")}, 6, false, false},
-    {"message-received", {F("session"), F("2.1"), F("id"), F("0000000000000003"), F("sender"), F("x@y.test")}, 6, false, false},
+    {"message-received",
+     {F("session"), F("1.1"), F("id"), F("0000000000000002"), F("sender"), F("m@casa.test")},
+     6,
+     false,
+     false},
+    {"message-received",
+     {F("session"), F("2.1"), F("id"), F("0000000000000003"), F("sender"), F("x@y.test")},
+     6,
+     false,
+     false},
     {"connection-closed", {F("session"), F("1.1")}, 2, true, true},
     {"recipient-failed", {F("id"), F("0000000000000001"), F("recipient"), F("B@casa.test")}, 4, true, true},
     {"report-made", {F("id"), F("0000000000000009"), F("for"), F("0000000000000001")}, 4, true, true},
@@ -337,7 +368,8 @@ static void check_search(const char *what, size_t which)
     struct record_search *search released_by(record_search_free) = record_search_new(text_of_terminated(what));
     for (int round = 0; round < 3; round++)
         for (size_t i = 0; i < length_of(story); i++) {
-            struct record_event event = {.name = text_of_terminated(story[i].event), .fields = story[i].fields, .count = story[i].count};
+            struct record_event event = {
+                .name = text_of_terminated(story[i].event), .fields = story[i].fields, .count = story[i].count};
             bool expected = which == 0 ? story[i].of_message : which == 1 ? story[i].of_address : false;
             if (round == 0)
                 record_search_collect(search, &event);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* delivery: the numbers that the queue and those who deliver for it (mailbox, relay) must agree on. The queue makes one window for each of
- * them, a memfd of slots, and hands it over in the message `window`; `deliver` and `body_part` say what stands in a slot. The octets are
- * the queue's: the receiver only reads them, and the slot is its own until it has answered `delivered`. */
+/* delivery: the numbers that the queue and those who deliver for it (mailbox, relay) must agree on. The queue makes one
+ * window for each of them, a memfd of slots, and hands it over in the message `window`; `deliver` and `body_part` say
+ * what stands in a slot. The octets are the queue's: the receiver only reads them, and the slot is its own until it has
+ * answered `delivered`. */
 #ifndef ROLES_DELIVERY_H
 #define ROLES_DELIVERY_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mailbox: the keeper of the Maildirs. The queue fills slots of one window and names them in `deliver`; whatever is whole when a round of the
- * loop ends is committed as one batch and answered. A longer body is asked for piece by piece into the same slot. Only the queue is answered;
- * when it goes, what is under way is dropped and comes again. */
+/* mailbox: the keeper of the Maildirs. The queue fills slots of one window and names them in `deliver`; whatever is
+ * whole when a round of the loop ends is committed as one batch and answered. A longer body is asked for piece by piece
+ * into the same slot. Only the queue is answered; when it goes, what is under way is dropped and comes again. */
 #include "mailbox/mailbox.h"
 #include "roles/delivery.h"
 #include "roles/role.h"
@@ -14,10 +14,10 @@ enum {
     SWEEP_MS = 24 * 60 * 60 * 1000,
     TROUBLE_MS = 10 * 1000, /* one event of a kind in this time */
     ENVELOPE_ARENA = 1 << 20,
-    RESULT_LIMIT = 1024,    /* of peers.def: delivered.results */
+    RESULT_LIMIT = 1024, /* of peers.def: delivered.results */
 };
 
-struct task { /* one for each slot */
+struct task {                          /* one for each slot */
     struct mailbox_delivery *delivery; /* NULL: the slot is free */
     uint64_t number;                   /* the queue's, of deliver */
     uint64_t id;
@@ -60,7 +60,7 @@ static void free_task(struct task *task)
     *task = (struct task){.delivery = NULL};
 }
 
-/* --- what went wrong, told once in a while ---------------------------------------------------------------------------------------- */
+/* --- what went wrong, told once in a while ------------------------------------------------------- */
 
 static enum record_level level_of(enum mailbox_outcome outcome)
 {
@@ -95,17 +95,20 @@ static void tell_trouble(struct keeper *k, const struct task *task)
         trouble->untold++;
         return;
     }
-    struct buffer id released_by(buffer_done) = buffer_new(QUEUE_ID_LENGTH), untold released_by(buffer_done) = buffer_new(20);
+    struct buffer id released_by(buffer_done) = buffer_new(QUEUE_ID_LENGTH),
+                     untold released_by(buffer_done) = buffer_new(20);
     int error = mailbox_delivery_error(task->delivery);
     ignored(queue_id_append(&id, task->id));                 /* it fits */
     ignored(buffer_append_number(&untold, trouble->untold)); /* as above */
     role_event(k->role, level_of(outcome), TEXT("mailbox-trouble"),
-               (struct text[]){TEXT("id"), buffer_text(&id), TEXT("account"), mailbox_delivery_account(task->delivery), TEXT("trouble"),
-                               mailbox_outcome_word(outcome), TEXT("why"), error ? file_error_word(error) : TEXT_NONE, TEXT("untold"), buffer_text(&untold)}, 10);
+               (struct text[]){TEXT("id"), buffer_text(&id), TEXT("account"), mailbox_delivery_account(task->delivery),
+                               TEXT("trouble"), mailbox_outcome_word(outcome), TEXT("why"),
+                               error ? file_error_word(error) : TEXT_NONE, TEXT("untold"), buffer_text(&untold)},
+               10);
     *trouble = (struct trouble){.told_ms = now};
 }
 
-/* --- answers --------------------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------- */
 
 static void answer(struct keeper *k, const struct task *task)
 {
@@ -113,7 +116,8 @@ static void answer(struct keeper *k, const struct task *task)
     struct buffer text released_by(buffer_done) = buffer_new(400), packed released_by(buffer_done) = buffer_new(1024);
     mailbox_delivery_result(task->delivery, &result);
     int error = mailbox_delivery_error(task->delivery);
-    if (error && buffer_append(&text, result.text) && buffer_append(&text, TEXT(": ")) && buffer_append(&text, file_error_word(error)))
+    if (error && buffer_append(&text, result.text) && buffer_append(&text, TEXT(": ")) &&
+        buffer_append(&text, file_error_word(error)))
         result.text = buffer_text(&text);
     must(result_pack(&packed, &result)); /* constants of a few octets */
     size_t count = smaller(task->recipients, RESULT_LIMIT);
@@ -122,7 +126,8 @@ static void answer(struct keeper *k, const struct task *task)
     for (size_t i = 0; i < count; i++)
         items[i] = buffer_text(&packed);
     struct peers_delivered delivered = {.delivery = task->number, .results = {.items = items, .count = count}};
-    ignored(link_send(role_link(k->role, PEERS_QUEUE), PEERS_delivered, &delivered, NULL)); /* without a queue it comes again */
+    ignored(link_send(role_link(k->role, PEERS_QUEUE), PEERS_delivered, &delivered,
+                      NULL)); /* without a queue it comes again */
     free(items);
 }
 
@@ -148,11 +153,12 @@ static void commit_ready(void *context)
     k->ready_count = 0;
 }
 
-/* --- what the queue says ----------------------------------------------------------------------------------------------------------- */
+/* --- what the queue says ------------------------------------------------------------------------- */
 
 static void misspoke(struct keeper *k, struct text what)
 {
-    role_event(k->role, RECORD_ALARM, TEXT("peer-misspoke"), (struct text[]){TEXT("peer"), TEXT("queue"), TEXT("fault"), what}, 4);
+    role_event(k->role, RECORD_ALARM, TEXT("peer-misspoke"),
+               (struct text[]){TEXT("peer"), TEXT("queue"), TEXT("fault"), what}, 4);
 }
 
 static void take_window(struct keeper *k, const struct peers_window *window, const struct channel_descriptors *files)
@@ -166,7 +172,8 @@ static void take_window(struct keeper *k, const struct peers_window *window, con
     k->window = address;
 }
 
-/* Octets of the body stand in the slot. What goes wrong with them is in the delivery's outcome, so the rest need not come. */
+/* Octets of the body stand in the slot. What goes wrong with them is in the delivery's outcome, so the rest need not
+ * come. */
 static void take_octets(struct keeper *k, size_t slot, uint64_t length)
 {
     struct task *task = &k->tasks[slot];
@@ -178,29 +185,41 @@ static void take_octets(struct keeper *k, size_t slot, uint64_t length)
         return;
     }
     struct peers_body_ask ask = {.delivery = task->number, .at = task->taken};
-    ignored(link_send(role_link(k->role, PEERS_QUEUE), PEERS_body_ask, &ask, NULL)); /* a queue that is gone drops it all */
+    ignored(
+        link_send(role_link(k->role, PEERS_QUEUE), PEERS_body_ask, &ask, NULL)); /* a queue that is gone drops it all */
 }
 
 static void take_deliver(struct keeper *k, const struct peers_deliver *deliver)
 {
     struct arena arena released_by(arena_done) = arena_new(ENVELOPE_ARENA);
     struct envelope envelope;
-    if (!k->window || deliver->slot >= DELIVERY_SLOTS_MAILBOX || deliver->length > DELIVERY_SLOT || deliver->length > deliver->total ||
-        k->tasks[deliver->slot].delivery || (deliver->length == 0 && deliver->total > 0)) {
+    if (!k->window || deliver->slot >= DELIVERY_SLOTS_MAILBOX || deliver->length > DELIVERY_SLOT ||
+        deliver->length > deliver->total || k->tasks[deliver->slot].delivery ||
+        (deliver->length == 0 && deliver->total > 0)) {
         misspoke(k, TEXT("deliver with a slot or a length that can't be"));
         return;
     }
     if (!envelope_unpack(deliver->envelope, &arena, &envelope)) {
         misspoke(k, TEXT("deliver with a damaged envelope"));
-        ignored(link_send(role_link(k->role, PEERS_QUEUE), PEERS_delivered, &(struct peers_delivered){.delivery = deliver->delivery}, NULL)); /* what has no result is deferred */
+        ignored(link_send(role_link(k->role, PEERS_QUEUE), PEERS_delivered,
+                          &(struct peers_delivered){.delivery = deliver->delivery},
+                          NULL)); /* what has no result is deferred */
         return;
     }
-    struct mailbox_order order = {.account = deliver->destination, .id = deliver->id, .arrived_ms = envelope.arrived_ms, .sender = envelope.sender,
-                                  .total = deliver->total, .quota = deliver->quota, .may_be_repeat = envelope.arrived_ms <= k->era_ms,
+    struct mailbox_order order = {.account = deliver->destination,
+                                  .id = deliver->id,
+                                  .arrived_ms = envelope.arrived_ms,
+                                  .sender = envelope.sender,
+                                  .total = deliver->total,
+                                  .quota = deliver->quota,
+                                  .may_be_repeat = envelope.arrived_ms <= k->era_ms,
                                   .now_ms = clock_wall_ms()};
     struct task *task = &k->tasks[deliver->slot];
-    *task = (struct task){.delivery = mailbox_delivery_begin(k->store, &order), .number = deliver->delivery, .id = deliver->id,
-                          .total = deliver->total, .recipients = envelope.recipient_count};
+    *task = (struct task){.delivery = mailbox_delivery_begin(k->store, &order),
+                          .number = deliver->delivery,
+                          .id = deliver->id,
+                          .total = deliver->total,
+                          .recipients = envelope.recipient_count};
     take_octets(k, (size_t)deliver->slot, deliver->length);
 }
 
@@ -210,7 +229,8 @@ static void take_part(struct keeper *k, const struct peers_body_part *part)
         struct task *task = &k->tasks[slot];
         if (!task->delivery || task->is_ready || task->number != part->delivery)
             continue;
-        if (part->at != task->taken || part->length == 0 || part->length > DELIVERY_SLOT || part->length > task->total - task->taken)
+        if (part->at != task->taken || part->length == 0 || part->length > DELIVERY_SLOT ||
+            part->length > task->total - task->taken)
             break;
         take_octets(k, slot, part->length);
         return;
@@ -225,7 +245,7 @@ static void drop_all(struct keeper *k)
     k->ready_count = 0;
 }
 
-/* --- status, sweeping and the frame ----------------------------------------------------------------------------------------------- */
+/* --- status, sweeping and the frame -------------------------------------------------------------- */
 
 static void show_status(struct keeper *k, struct link *from, uint64_t tag)
 {
@@ -242,7 +262,8 @@ static void show_status(struct keeper *k, struct link *from, uint64_t tag)
         {TEXT("already-there"), outcomes[MAILBOX_ALREADY_THERE]},
         {TEXT("duplicates"), outcomes[MAILBOX_DUPLICATE]},
         {TEXT("full"), outcomes[MAILBOX_FULL]},
-        {TEXT("disk-trouble"), outcomes[MAILBOX_DISK_FULL] + outcomes[MAILBOX_DISK_QUOTA] + outcomes[MAILBOX_DISK_FAILED]},
+        {TEXT("disk-trouble"),
+         outcomes[MAILBOX_DISK_FULL] + outcomes[MAILBOX_DISK_QUOTA] + outcomes[MAILBOX_DISK_FAILED]},
         {TEXT("not-safe"), outcomes[MAILBOX_NOT_SAFE]},
         {TEXT("octets"), k->octets},
         {TEXT("batches"), k->batches},
@@ -301,7 +322,8 @@ static void begin(struct role *role)
     loop_after_round(role->loop, commit_ready, k);
 }
 
-static void message(struct role *role, struct link *from, const struct peers_message *message, struct channel_descriptors *files)
+static void message(struct role *role, struct link *from, const struct peers_message *message,
+                    struct channel_descriptors *files)
 {
     struct keeper *k = role->context;
     switch ((int)message->type) { /* the few that may reach us */

@@ -53,19 +53,28 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void send_deliver(struct scene *scene, uint64_t number, uint64_t slot, const char *account, struct text body, size_t recipients, int64_t arrived_ms)
+static void send_deliver(struct scene *scene, uint64_t number, uint64_t slot, const char *account, struct text body,
+                         size_t recipients, int64_t arrived_ms)
 {
     struct buffer packed released_by(buffer_done) = buffer_new(32768);
     struct envelope_recipient list[4];
     for (size_t i = 0; i < recipients; i++)
         list[i] = (struct envelope_recipient){.address = {.local = TEXT("r"), .domain = TEXT("casa.test")}};
-    struct envelope envelope = {.sender = {.local = TEXT("s"), .domain = TEXT("fuori.test")}, .recipients = list, .recipient_count = recipients,
+    struct envelope envelope = {.sender = {.local = TEXT("s"), .domain = TEXT("fuori.test")},
+                                .recipients = list,
+                                .recipient_count = recipients,
                                 .arrived_ms = arrived_ms};
     assert_true(envelope_pack(&packed, &envelope));
     size_t length = smaller(body.length, DELIVERY_SLOT);
     memcpy(scene->window + slot * DELIVERY_SLOT, body.bytes, length);
-    program_send(scene->queue, PEERS_deliver, &(struct peers_deliver){.delivery = number, .id = 0x100 + number, .slot = slot, .length = length,
-                 .total = body.length, .destination = text_of_terminated(account), .envelope = buffer_text(&packed)});
+    program_send(scene->queue, PEERS_deliver,
+                 &(struct peers_deliver){.delivery = number,
+                                         .id = 0x100 + number,
+                                         .slot = slot,
+                                         .length = length,
+                                         .total = body.length,
+                                         .destination = text_of_terminated(account),
+                                         .envelope = buffer_text(&packed)});
 }
 
 static struct result expect_delivered(struct scene *scene, uint64_t *ret_number, size_t recipients)
@@ -101,7 +110,8 @@ static void all_slots_at_once_are_served(void **state)
     for (int round = 0; round < 3; round++) {
         memset(seen, 0, sizeof seen);
         for (uint64_t i = 0; i < DELIVERY_SLOTS_MAILBOX; i++)
-            send_deliver(scene, (uint64_t)round * 1000 + i, i, i % 2 ? "a@casa.test" : "b@casa.test", body, 1, clock_wall_ms() + 60000);
+            send_deliver(scene, (uint64_t)round * 1000 + i, i, i % 2 ? "a@casa.test" : "b@casa.test", body, 1,
+                         clock_wall_ms() + 60000);
         for (size_t i = 0; i < DELIVERY_SLOTS_MAILBOX; i++) {
             uint64_t number = 0;
             assert_int_equal(expect_delivered(scene, &number, 1).class, RESULT_DELIVERED);
@@ -133,7 +143,8 @@ static void a_large_body_comes_piece_by_piece_while_others_pass(void **state)
         assert_int_equal(expect_delivered(scene, NULL, 1).class, RESULT_DELIVERED);
         struct text part = text_first(text_after(buffer_text(&large), (size_t)ask.body_ask.at), DELIVERY_SLOT);
         memcpy(scene->window, part.bytes, part.length);
-        program_send(scene->queue, PEERS_body_part, &(struct peers_body_part){.delivery = 1, .at = ask.body_ask.at, .length = part.length});
+        program_send(scene->queue, PEERS_body_part,
+                     &(struct peers_body_part){.delivery = 1, .at = ask.body_ask.at, .length = part.length});
         if (ask.body_ask.at + part.length == large.length)
             break;
     }
@@ -156,7 +167,9 @@ static void what_can_not_be_is_not_obeyed(void **state)
     for (size_t i = 0; i < length_of(wrong); i++)
         program_send(scene->queue, PEERS_deliver, &wrong[i]);
     program_send(scene->queue, PEERS_body_part, &(struct peers_body_part){.delivery = 9, .at = 0, .length = 1});
-    program_send(scene->queue, PEERS_deliver, &(struct peers_deliver){.delivery = 5, .slot = 0, .length = 1, .total = 1, .envelope = TEXT("damaged")});
+    program_send(
+        scene->queue, PEERS_deliver,
+        &(struct peers_deliver){.delivery = 5, .slot = 0, .length = 1, .total = 1, .envelope = TEXT("damaged")});
     uint64_t number = 0;
     ignored(expect_delivered(scene, &number, 0)); /* the damaged one: no result is a deferral */
     assert_int_equal(number, 5);
@@ -177,13 +190,15 @@ static void killed_in_the_middle_it_loses_and_doubles_nothing(void **state)
             ignored(expect_delivered(scene, NULL, 1));
         program_kill(&scene->program);
         file_close(&scene->queue);
-        assert_int_equal(scratch_count(scene->root, "casa.test/mario/new"), scratch_count_equal(scene->root, "casa.test/mario/new", body));
+        assert_int_equal(scratch_count(scene->root, "casa.test/mario/new"),
+                         scratch_count_equal(scene->root, "casa.test/mario/new", body));
         start(scene, TEXT(""));
         for (uint64_t i = 0; i < DELIVERY_SLOTS_MAILBOX; i++)
             send_deliver(scene, round * 1000 + i, i, "mario@casa.test", body, 1, arrived);
         for (uint64_t i = 0; i < DELIVERY_SLOTS_MAILBOX; i++)
             assert_int_equal(expect_delivered(scene, NULL, 1).class, RESULT_DELIVERED);
-        assert_int_equal(scratch_count_equal(scene->root, "casa.test/mario/new", body), (round + 1) * DELIVERY_SLOTS_MAILBOX);
+        assert_int_equal(scratch_count_equal(scene->root, "casa.test/mario/new", body),
+                         (round + 1) * DELIVERY_SLOTS_MAILBOX);
     }
 }
 
@@ -214,16 +229,22 @@ static void new_settings_hold_and_status_tells_them(void **state)
 {
     struct scene *scene = *state;
     program_settings(scene->program, TEXT("[advanced]\nadd_return_path = yes\n"), 2);
-    program_send(scene->program->supervisor, PEERS_command_ask, &(struct peers_command_ask){.tag = 5, .name = TEXT("status")});
-    struct peers_message row = program_expect(scene->program, scene->program->supervisor, PEERS_SUPERVISOR, PEERS_command_row);
+    program_send(scene->program->supervisor, PEERS_command_ask,
+                 &(struct peers_command_ask){.tag = 5, .name = TEXT("status")});
+    struct peers_message row =
+        program_expect(scene->program, scene->program->supervisor, PEERS_SUPERVISOR, PEERS_command_row);
     assert_int_equal(row.command_row.tag, 5);
     assert_true(text_equals(field(&row.command_row.fields, TEXT("role")), TEXT("mailbox")));
     assert_true(text_equals(field(&row.command_row.fields, TEXT("settings")), TEXT("2")));
     assert_true(text_equals(field(&row.command_row.fields, TEXT("delivered")), TEXT("0")));
-    assert_int_equal(program_expect(scene->program, scene->program->supervisor, PEERS_SUPERVISOR, PEERS_command_end).command_end.status, 0);
+    assert_int_equal(program_expect(scene->program, scene->program->supervisor, PEERS_SUPERVISOR, PEERS_command_end)
+                         .command_end.status,
+                     0);
     send_deliver(scene, 6, 0, "mario@casa.test", body, 1, clock_wall_ms() + 60000);
     assert_int_equal(expect_delivered(scene, NULL, 1).class, RESULT_DELIVERED);
-    assert_int_equal(scratch_count_equal(scene->root, "casa.test/mario/new", TEXT("Return-Path: <s@fuori.test>\r\nA: b\r\n\r\nhello\r\n")), 1);
+    assert_int_equal(scratch_count_equal(scene->root, "casa.test/mario/new",
+                                         TEXT("Return-Path: <s@fuori.test>\r\nA: b\r\n\r\nhello\r\n")),
+                     1);
 }
 
 int main(void)
