@@ -101,16 +101,17 @@ static void check_roles(struct audit *a)
     }
 }
 
+/* Front tells the days that are left of the one that ends first: "none" without any, below zero when it has ended. */
 static void check_certificate(struct audit *a)
 {
     for (size_t i = 0; i < a->row_count; i++) {
         struct text days = field_of(&a->rows[i], TEXT("certificate_days"));
-        bool has_ended = text_starts_with(days, TEXT("-"));
-        uint64_t left = 0;
-        if (days.length == 0 || (!has_ended && (!text_number(days, UINT32_MAX, &left) || left >= CERTIFICATE_SOON_DAYS)))
+        bool is_absent = text_equals(days, TEXT("none")), has_ended = text_starts_with(days, TEXT("-"));
+        uint64_t left = CERTIFICATE_SOON_DAYS;
+        bool is_good = !is_absent && !has_ended && (!text_number(days, UINT32_MAX, &left) || left >= CERTIFICATE_SOON_DAYS);
+        if (is_good)
             continue;
-        bool is_absent = text_equals(days, TEXT("-1"));
-        finding(a, has_ended ? SEVERITY_HIGH : SEVERITY_MEDIUM,
+        finding(a, is_absent || has_ended ? SEVERITY_HIGH : SEVERITY_MEDIUM,
                 (struct said){is_absent ? COMMAND_WORD_AUDIT_NO_CERTIFICATE : COMMAND_WORD_AUDIT_CERTIFICATE, days, TEXT_NONE},
                 (struct said){is_absent ? COMMAND_WORD_AUDIT_NO_CERTIFICATE_REMEDY : COMMAND_WORD_AUDIT_CERTIFICATE_REMEDY, TEXT_NONE, TEXT_NONE});
     }

@@ -40,6 +40,19 @@ void command_disconnect(struct command_link *link)
     file_close(&link->channel);
 }
 
+bool command_wait_for_end(struct command_link *link, int deadline_ms)
+{
+    char *bytes = malloc(CHANNEL_PACKET_LIMIT);
+    must(bytes != NULL);
+    struct text packet;
+    struct channel_descriptors files;
+    enum channel_result received;
+    while ((received = channel_receive(link->channel, bytes, deadline_ms, &packet, &files)) == CHANNEL_OK)
+        channel_descriptors_close(&files);
+    free(bytes);
+    return received != CHANNEL_EMPTY;
+}
+
 static bool send_ask(struct command_link *link, const struct peers_command_ask *ask, bool *ret_is_too_big)
 {
     struct buffer packed released_by(buffer_wipe_done) = buffer_new(PEERS_MESSAGE_LIMIT); /* a password may be in it */

@@ -21,6 +21,8 @@ enum command_link_result {
 
 enum command_link_result command_connect(struct text control_path, struct command_link *ret_link, int *ret_error);
 void command_disconnect(struct command_link *link);
+/* Until the other side has gone; false when it is still there after deadline_ms. */
+must_check bool command_wait_for_end(struct command_link *link, int deadline_ms);
 
 /* False: no more rows are wanted; the ask ends with COMMAND_ASK_STOPPED. */
 typedef bool command_row_function(void *context, const struct text *fields, size_t count);

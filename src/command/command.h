@@ -75,6 +75,7 @@ struct command_row {
     enum command_right right;
     enum command_offline offline;
     bool lists;  /* several rows: --json gives an array */
+    bool shows_pairs; /* for a reader each row is names and values: its texts are long */
     bool pages;  /* asked for in pieces */
     bool is_raw; /* octets, not rows */
     bool is_hidden;

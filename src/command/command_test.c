@@ -74,7 +74,7 @@ static void a_command_line_becomes_pairs(void **state not_used)
         {"queue retry --all", COMMAND_queue_retry, "all=yes;"},
         {"explain --client 127.0.0.2 --tls --from <> --to a@b.test", COMMAND_explain, "client=127.0.0.2;tls=yes;from=<>;to=a@b.test;"},
         {"explain relay-not-permitted", COMMAND_explain, "code=relay-not-permitted;"},
-        {"stop --grace 500ms", COMMAND_stop, "grace=500;"},
+        {"queue list --younger 500ms", COMMAND_queue_list, "younger=500;"},
         {"queue --help", COMMAND_help, "command=queue;"},
         {"queue", COMMAND_help, "command=queue;"},
         {"help queue list", COMMAND_help, "command=queue;command=list;"},

@@ -247,7 +247,8 @@ static void table_cell(struct command_output *o, struct text name, struct text v
     put(o, buffer_text(&quoted));
     if (column + 1 == o->columns)
         return;
-    for (size_t width = width_of(buffer_text(&quoted)); width < o->widths[column] + 2; width++)
+    put(o, TEXT("  ")); /* also behind a cell that is wider than its column */
+    for (size_t width = width_of(buffer_text(&quoted)); width < o->widths[column]; width++)
         put(o, TEXT(" "));
 }
 
@@ -345,6 +346,9 @@ bool command_output_row(struct command_output *o, const struct text *fields, siz
         break;
     case COMMAND_OUTPUT_JSON:
         json_row(o, fields, count);
+        break;
+    case COMMAND_OUTPUT_PAIRS:
+        single_row(o, fields, count);
         break;
     case COMMAND_OUTPUT_TEXT:
         if (o->lists)

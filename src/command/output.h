@@ -9,6 +9,7 @@
 
 enum command_output_form {
     COMMAND_OUTPUT_TEXT,
+    COMMAND_OUTPUT_PAIRS, /* as text, but never as a table */
     COMMAND_OUTPUT_JSON,
     COMMAND_OUTPUT_RAW, /* the fields named "octets", as they are */
 };

@@ -258,7 +258,7 @@ static enum command_exit change_file(struct command_session *s)
         return exit;
     switch (command_change(&change, file, current, command_machine(s), &s->arena, &out, &after, &s->why)) {
     case COMMAND_CHANGE_WRONG:
-        return COMMAND_EXIT_FAILED;
+        return COMMAND_EXIT_USAGE;
     case COMMAND_UNCHANGED:
         return COMMAND_EXIT_DONE;
     case COMMAND_CHANGED:

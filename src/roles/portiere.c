@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { WORDS_LIMIT = 1024, SECRET_LIMIT = 1024, PAGE_LIMIT = 4 << 20, STANDARD_INPUT = 0, STANDARD_OUTPUT = 1, STANDARD_ERROR = 2 };
+enum { WORDS_LIMIT = 1024, SECRET_LIMIT = 1024, PAGE_LIMIT = 4 << 20, STOP_MS = 60000, STANDARD_INPUT = 0, STANDARD_OUTPUT = 1, STANDARD_ERROR = 2 };
 
 /* --- commands that need nobody ----------------------------------------------------------------------------------------------------------- */
 
@@ -56,6 +56,33 @@ static enum command_exit help(struct command_session *s)
     return print(buffer_text(&page));
 }
 
+/* The roles tell all but one thing: how many connections the kernel lets wait, which none of them can read. */
+static enum command_exit status(struct command_session *s)
+{
+    struct buffer most released_by(buffer_done) = buffer_new(64), wanted released_by(buffer_done) = buffer_new(24), both released_by(buffer_done) = buffer_new(24);
+    const struct settings *running = command_running(s);
+    enum command_exit exit = command_forward(s);
+    uint64_t allowed;
+    if (exit != COMMAND_EXIT_DONE || !running || file_read_whole(-1, TEXT("/proc/sys/net/core/somaxconn"), &most) != 0 ||
+        !text_number(text_trimmed(buffer_text(&most)), UINT32_MAX, &allowed))
+        return exit;
+    ignored(buffer_append_number(&wanted, running->service_backlog));                       /* fits */
+    ignored(buffer_append_number(&both, smaller((size_t)running->service_backlog, (size_t)allowed))); /* fits */
+    struct text row[] = {TEXT("role"), TEXT("kernel"), TEXT("backlog_set"), buffer_text(&wanted), TEXT("somaxconn"), text_trimmed(buffer_text(&most)),
+                         TEXT("backlog"), buffer_text(&both)};
+    return command_answer(s, row, length_of(row)) ? exit : COMMAND_EXIT_FAILED;
+}
+
+/* Done is when nobody is there any more: the control role is among the last to go. */
+static enum command_exit stop(struct command_session *s)
+{
+    enum command_exit exit = command_forward(s);
+    if (exit != COMMAND_EXIT_DONE || command_wait_for_end(&s->link, STOP_MS))
+        return exit;
+    command_complain(s, COMMAND_WORD_NOT_STOPPED, TEXT("60"), TEXT_NONE);
+    return COMMAND_EXIT_FAILED;
+}
+
 /* The supervisor is a program of its own; it takes our place, so that who started us watches the right process. */
 static enum command_exit serve(struct command_session *s)
 {
@@ -76,6 +103,8 @@ static const struct {
     enum command_exit (*function)(struct command_session *s);
 } here[] = {
     {.command = COMMAND_serve, .function = serve},
+    {.command = COMMAND_stop, .function = stop},
+    {.command = COMMAND_status, .function = status},
     {.command = COMMAND_version, .function = version},
     {.command = COMMAND_help, .function = help},
     {.command = COMMAND_explain, .function = portiere_explain},
@@ -165,7 +194,8 @@ static enum command_exit parse_and_run(struct command_session *s, const struct t
             return help(s);
         return print(buffer_text(&page));
     }
-    enum command_output_form form = s->call.row->is_raw ? COMMAND_OUTPUT_RAW : s->call.is_json ? COMMAND_OUTPUT_JSON : COMMAND_OUTPUT_TEXT;
+    enum command_output_form for_reader = s->call.row->shows_pairs ? COMMAND_OUTPUT_PAIRS : COMMAND_OUTPUT_TEXT;
+    enum command_output_form form = s->call.row->is_raw ? COMMAND_OUTPUT_RAW : s->call.is_json ? COMMAND_OUTPUT_JSON : for_reader;
     s->output = command_output_new(STANDARD_OUTPUT, form, s->call.row->lists, !s->call.row->pages);
     exit = run(s);
     bool is_said = exit == COMMAND_EXIT_DONE || exit == COMMAND_EXIT_FINDINGS || command_output_count(s->output);

@@ -67,12 +67,12 @@ def test_several_values_replace_the_rows_of_a_table(home):
 
 
 @pytest.mark.parametrize("words, status, said", [
-    (("set", "thred_cache", "5"), 1, "did you mean service.thread_cache?"),
-    (("set", "thread_cache", "many"), 1, "thread_cache"),
-    (("set", "thread_cache", "5000"), 1, "4096"),
-    (("set", "session_timeout", "5"), 1, "session_timeout"),
-    (("settings", "row-add", "security.trusted", "all of them"), 1, "portiere.conf:"),
-    (("settings", "row-add", "thread_cache", "5"), 1, "thread_cache"),
+    (("set", "thred_cache", "5"), 2, "did you mean service.thread_cache?"),
+    (("set", "thread_cache", "many"), 2, "thread_cache"),
+    (("set", "thread_cache", "5000"), 2, "4096"),
+    (("set", "session_timeout", "5"), 2, "session_timeout"),
+    (("settings", "row-add", "security.trusted", "all of them"), 2, "portiere.conf:"),
+    (("settings", "row-add", "thread_cache", "5"), 2, "thread_cache"),
     (("settings", "get", "nothing_like_it"), 2, "no setting"),
     (("settings", "list", "no-section"), 2, "the sections are: service"),
 ])
