@@ -76,7 +76,7 @@ static uint32_t slot_of(struct front *f, const struct session *wanted)
         if (chunk && wanted >= chunk && wanted < chunk + FRONT_SLOT_CHUNK)
             return i * FRONT_SLOT_CHUNK + (uint32_t)(wanted - chunk);
     }
-    must(!"a session stands in a chunk");
+    must(false && "a session stands in a chunk");
     return 0;
 }
 

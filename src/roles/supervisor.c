@@ -109,7 +109,7 @@ static size_t row_of(enum peers_role role)
     for (size_t i = 0; i < length_of(roles); i++)
         if (roles[i].role == role)
             return i;
-    must(!"a child has a row");
+    must(false && "a child has a row");
     return 0;
 }
 

@@ -152,7 +152,7 @@ size_t format_record_size(const struct format_record *record)
     case FORMAT_TYPES:
         break;
     }
-    must(!"a type of record");
+    must(false && "a type of record");
     return 0;
 }
 
