@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER_LOOK = 64 * 1024, OWN_ARENA = 32 << 20 };
+enum { HEADER_LOOK = 64 * 1024 };
 
 struct body_source {
     struct queue *queue;
@@ -123,7 +123,6 @@ static bool was_here(struct queue *q, const struct mail *mail, struct text addre
 struct result queue_forward(struct queue *q, struct mail *mail, uint32_t recipient)
 {
     const struct recipient_facts *facts = &mail->recipients[recipient];
-    struct arena arena released_by(arena_done) = arena_new(OWN_ARENA);
     struct buffer address released_by(buffer_done) = buffer_new(1024), front released_by(buffer_done) = buffer_new(2048);
     struct envelope_recipient to[64];
     size_t count = 0;
