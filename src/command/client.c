@@ -91,7 +91,9 @@ static bool take(struct command_link *link, char *bytes, int deadline_ms, comman
 enum command_ask_result command_ask(struct command_link *link, struct text name, const struct text *pairs, size_t count, int deadline_ms,
                                     command_row_function *function, void *context, uint64_t *ret_status, struct buffer *message)
 {
-    struct peers_command_ask ask = {.tag = ++link->tag, .right = COMMAND_RIGHT_ADMINISTER, .caller = TEXT("command line"), .name = name,
+    struct buffer caller released_by(buffer_done) = buffer_new(64);
+    ignored(buffer_append_format(&caller, "command line, user %u", process_own_user())); /* fits; control finds out for itself */
+    struct peers_command_ask ask = {.tag = ++link->tag, .right = COMMAND_RIGHT_ADMINISTER, .caller = buffer_text(&caller), .name = name,
                                     .arguments = {.items = (struct text *)(uintptr_t)pairs, .count = count}};
     bool is_too_big;
     if (!send_ask(link, &ask, &is_too_big))

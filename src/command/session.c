@@ -284,6 +284,11 @@ enum command_exit command_forward(struct command_session *s)
         command_complain(s, COMMAND_WORD_TOO_LONG, TEXT("value"), TEXT("4000"));
         return COMMAND_EXIT_USAGE;
     }
+    /* sentences are made where the facts are */
+    if (s->call.language == SETTINGS_ITALIAN && !command_argument_add(&s->call, TEXT("language"), TEXT("it"))) {
+        command_complain(s, COMMAND_WORD_TOO_LONG, row->words, TEXT("128"));
+        return COMMAND_EXIT_USAGE;
+    }
     if (row->offline == COMMAND_OFFLINE_WORKS_ON_FILE && !is_connected(s) && s->link_result == COMMAND_LINK_NOBODY)
         return change_file(s);
     if (!command_reach(s, row->offline == COMMAND_OFFLINE_WORKS_WITH_PROGRAM ? row->handler : PEERS_NOBODY, &exit))
