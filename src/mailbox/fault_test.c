@@ -9,9 +9,12 @@
 #include "system/system.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <setjmp.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -334,10 +337,86 @@ static void killed_at_any_call_and_repeated_each_message_is_there_once(void **st
     }
 }
 
+/* What a child can make for itself, when it may: a small file system of its own. */
+static bool mount_small(const char *path, const char *options)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("small", path, "tmpfs", 0, options) == 0;
+}
+
+enum { SKIPPED = 77, FIRST = 1000 };
+
+static struct result deliver_one(struct mailbox_store *store, uint64_t id, struct text octets)
+{
+    struct mailbox_order order = {
+        .account = TEXT("a@casa.test"), .id = id, .arrived_ms = 1764075532623, .now_ms = 1764075533123};
+    struct mailbox_delivery *delivery = scratch_begin(store, order, octets);
+    struct result result;
+    mailbox_deliveries_commit(store, &delivery, 1);
+    mailbox_delivery_result(delivery, &result);
+    mailbox_delivery_free(&delivery);
+    return result;
+}
+
+static bool is_told_full(const struct result *result)
+{
+    return result->class == RESULT_DEFERRED && result->code == 452 && text_equals(result->enhanced, TEXT("4.3.1"));
+}
+
+/* Fills the file system up with mail, then makes room: 0 when all went as it must. */
+static int fill_up(const char *path, const char *options)
+{
+    static char octets[3000];
+    if (!mount_small(path, options))
+        return SKIPPED;
+    int root = -1;
+    assert_int_equal(folder_open(-1, text_of_terminated(path), &root), 0);
+    memset(octets, 'x', sizeof octets);
+    struct text body = text_of(octets, sizeof octets);
+    struct mailbox_store *store = store_on(root);
+    uint64_t id = FIRST;
+    struct result result = deliver_one(store, id, body);
+    while (result.class == RESULT_DELIVERED)
+        result = deliver_one(store, ++id, body);
+    if (!is_told_full(&result) || id < FIRST + 3)
+        return 1;
+    if (scratch_count_equal(root, "casa.test/a/new", body) != id - FIRST || scratch_count(root, "casa.test/a/tmp") != 0)
+        return 2;
+    int new = scratch_step(root, "casa.test/a/new");
+    struct folder_walk *walk = NULL;
+    struct text name;
+    assert_int_equal(folder_walk_new(new, &walk), 0);
+    for (int i = 0; i < 2 && folder_walk_next(walk, &name); i++)
+        assert_int_equal(file_remove(new, name), 0);
+    folder_walk_free(&walk);
+    return deliver_one(store, id, body).class == RESULT_DELIVERED ? 0 : 3;
+}
+
+static void a_full_disk_is_told_as_full_and_is_well_again_by_itself(void **state not_used)
+{
+    static const char *const options[] = {"size=64k", "nr_inodes=20"};
+    memset(&plan, 0, sizeof plan);
+    for (size_t i = 0; i < length_of(options); i++) {
+        char path[] = "/tmp/mailbox_small.XXXXXX";
+        int status = 0;
+        assert_non_null(mkdtemp(path));
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            _exit(fill_up(path, options[i]));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(rmdir(path), 0);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
+            skip(); /* only root may mount */
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_call_fails_nothing_is_lost_doubled_or_refused_for_good),
+        cmocka_unit_test(a_full_disk_is_told_as_full_and_is_well_again_by_itself),
         cmocka_unit_test(killed_at_any_call_and_repeated_each_message_is_there_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

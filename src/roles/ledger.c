@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { FLUSH_MS = 200, STANDARD_OUTPUT = 1 };
+enum { FLUSH_MS = 200, LAST_WORDS_MS = 50, STANDARD_OUTPUT = 1 };
 
 static void take_options(struct ledger *l)
 {
@@ -146,11 +146,18 @@ static bool prepare(struct role *role)
     return true;
 }
 
+static void end(void *context)
+{
+    struct ledger *l = context;
+    loop_stop(l->role->loop);
+}
+
 static void begin(struct role *role)
 {
     struct ledger *l = role->context;
     l->flush = loop_timer_new(role->loop, flush_time, l);
     l->step = loop_timer_new(role->loop, ledger_ask_step, l);
+    l->end = loop_timer_new(role->loop, end, l);
     loop_after_round(role->loop, after_round, l);
     flush_if_due(l, true);
 }
@@ -176,6 +183,13 @@ static void settings_changed(struct role *role, const struct settings *before)
     role_settings_release(role, before);
 }
 
+/* What the others said last still stands in their channels. */
+static void stop(struct role *role, uint64_t grace_ms not_used)
+{
+    struct ledger *l = role->context;
+    loop_timer_set(l->end, LAST_WORDS_MS);
+}
+
 int main(void)
 {
     static const struct role_program program = {
@@ -186,6 +200,7 @@ int main(void)
         .message = message,
         .unlinked = unlinked,
         .settings_changed = settings_changed,
+        .stop = stop,
     };
     struct ledger *l = calloc(1, sizeof *l);
     must(l != NULL);

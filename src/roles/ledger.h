@@ -14,7 +14,7 @@ struct ledger_job;
 struct ledger {
     struct role *role;
     struct record_writer *writer;
-    struct loop_timer *flush, *step;
+    struct loop_timer *flush, *step, *end;
     bool is_flush_set;
     struct ledger_job *jobs;
     size_t job_count;

@@ -265,6 +265,19 @@ static void a_level_that_is_none_is_dropped(void **state)
     expect_rows(scene, TEXT("details"), TEXT("a=b\n"));
 }
 
+static void the_last_words_before_the_end_are_written(void **state)
+{
+    struct scene *scene = *state;
+    for (unsigned i = 0; i < 500; i++)
+        TELL(scene->front, 1000, RECORD_INFO, "often", TEXT("a"), TEXT("b"));
+    TELL(scene->queue, 1000, RECORD_INFO, "last", TEXT("a"), TEXT("b"));
+    stop(scene);
+    struct buffer file released_by(buffer_done) = buffer_new(1 << 20);
+    assert_int_equal(file_read_whole(scene->root, TEXT("portiere.log"), &file), 0);
+    assert_true(text_find(buffer_text(&file), TEXT(" queue info last a=b\n")) < file.length);
+    start(scene, TEXT("[log]\ntarget = file\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +289,7 @@ int main(void)
         IN_A_SCENE(without_a_log_to_write_the_events_are_still_taken),
         IN_A_SCENE(steps_of_a_dialogue_are_kept_only_when_they_are_wanted),
         IN_A_SCENE(a_level_that_is_none_is_dropped),
+        IN_A_SCENE(the_last_words_before_the_end_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
