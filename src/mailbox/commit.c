@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* From how many files on one sync of the whole file system costs less than one for each, measured on ext4
- * (docs/performance.md). */
+ * (docs/architecture.md, Deviations). */
 enum { SHARED_SYNC_FROM = 3 };
 /* When somebody else's dirty pages make it slow, the next commits do without it. */
 enum { SLOW_SYNC_MS = 500, SINGLE_SYNCS = 32 };
