@@ -75,7 +75,8 @@ bool credential_verify(struct text credential, struct text password)
     if (hash_fits(hash, prepared.octets))
         return true;
     /* an imported hash was made of the password as it was typed */
-    if (!prepared.is_text || !credential_needs_renewal(credential) || text_equals(text_of_terminated(prepared.octets), password))
+    if (!prepared.is_text || !credential_needs_renewal(credential) ||
+        text_equals(text_of_terminated(prepared.octets), password))
         return false;
     terminate(prepared.octets, password);
     return hash_fits(hash, prepared.octets);
@@ -102,18 +103,20 @@ static bool append_hash(struct buffer *b, const char *password, struct text salt
 
 static bool append_scram(struct buffer *b, struct text salt, struct text stored, struct text server)
 {
-    return buffer_append_format(b, " SCRAM-SHA-256$%d:", CREDENTIAL_ITERATIONS) && base64_append(b, salt) && buffer_append_octet(b, '$') &&
-           base64_append(b, stored) && buffer_append_octet(b, ':') && base64_append(b, server);
+    return buffer_append_format(b, " SCRAM-SHA-256$%d:", CREDENTIAL_ITERATIONS) && base64_append(b, salt) &&
+           buffer_append_octet(b, '$') && base64_append(b, stored) && buffer_append_octet(b, ':') &&
+           base64_append(b, server);
 }
 
 /* OpenSSL's PBKDF2 is several times faster than GNU SASL's own; the keys are GNU SASL's. */
 static bool append_scram_of(struct buffer *b, struct text password, struct text salt)
 {
     char salted[DIGEST], client[DIGEST], server[DIGEST], stored[DIGEST];
-    bool done = PKCS5_PBKDF2_HMAC(password.bytes, (int)password.length, (const unsigned char *)salt.bytes, (int)salt.length,
-                                  CREDENTIAL_ITERATIONS, EVP_sha256(), DIGEST, (unsigned char *)salted) == 1 &&
-                gsasl_scram_secrets_from_salted_password(GSASL_HASH_SHA256, salted, client, server, stored) == GSASL_OK &&
-                append_scram(b, salt, text_of(stored, DIGEST), text_of(server, DIGEST));
+    bool done =
+        PKCS5_PBKDF2_HMAC(password.bytes, (int)password.length, (const unsigned char *)salt.bytes, (int)salt.length,
+                          CREDENTIAL_ITERATIONS, EVP_sha256(), DIGEST, (unsigned char *)salted) == 1 &&
+        gsasl_scram_secrets_from_salted_password(GSASL_HASH_SHA256, salted, client, server, stored) == GSASL_OK &&
+        append_scram(b, salt, text_of(stored, DIGEST), text_of(server, DIGEST));
     OPENSSL_cleanse(salted, sizeof salted);
     OPENSSL_cleanse(client, sizeof client);
     OPENSSL_cleanse(server, sizeof server);
@@ -140,7 +143,8 @@ static bool derive(struct text key, const char *label, struct text user, char *r
     struct buffer input released_by(buffer_done) = buffer_new(16384);
     unsigned length = 0;
     return buffer_append(&input, text_of_terminated(label)) && buffer_append(&input, user) &&
-           HMAC(EVP_sha256(), key.bytes, (int)key.length, (const unsigned char *)input.bytes, input.length, (unsigned char *)ret_octets, &length) &&
+           HMAC(EVP_sha256(), key.bytes, (int)key.length, (const unsigned char *)input.bytes, input.length,
+                (unsigned char *)ret_octets, &length) &&
            length == DIGEST;
 }
 
@@ -149,12 +153,13 @@ bool credential_make_fake(struct text key, struct text user, struct buffer *b)
     static const char digits[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"; /* crypt(5)'s */
     enum { HASH_LENGTH = 43 };
     char salts[DIGEST], first[DIGEST], second[DIGEST], setting[CRYPT_GENSALT_OUTPUT_SIZE], hash[HASH_LENGTH];
-    if (!derive(key, "salts", user, salts) || !derive(key, "first", user, first) || !derive(key, "second", user, second) ||
-        !crypt_gensalt_rn("$y$", 0, salts, SALT, setting, (int)sizeof setting))
+    if (!derive(key, "salts", user, salts) || !derive(key, "first", user, first) ||
+        !derive(key, "second", user, second) || !crypt_gensalt_rn("$y$", 0, salts, SALT, setting, (int)sizeof setting))
         return false;
     for (size_t i = 0; i < HASH_LENGTH; i++)
         hash[i] = digits[(i < DIGEST ? first[i] : second[i - DIGEST]) & 63];
     hash[HASH_LENGTH - 1] = digits[second[HASH_LENGTH - 1 - DIGEST] & 15]; /* 256 bits: the last digit has four */
-    return buffer_append(b, text_of_terminated(setting)) && buffer_append_octet(b, '$') && buffer_append(b, text_of(hash, HASH_LENGTH)) &&
+    return buffer_append(b, text_of_terminated(setting)) && buffer_append_octet(b, '$') &&
+           buffer_append(b, text_of(hash, HASH_LENGTH)) &&
            append_scram(b, text_of(salts + SALT, SALT), text_of(first, DIGEST), text_of(second, DIGEST));
 }

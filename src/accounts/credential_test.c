@@ -19,8 +19,8 @@ static void make(struct buffer *b, struct text password)
 
 static void a_credential_fits_its_password_alone(void **state not_used)
 {
-    static const struct text others[] = {TEXT_INIT(""), TEXT_INIT("segreto"), TEXT_INIT("Segreto-di-prova"), TEXT_INIT("segreto-di-prova\0x"),
-                                         TEXT_INIT("segreto-di-prova ")};
+    static const struct text others[] = {TEXT_INIT(""), TEXT_INIT("segreto"), TEXT_INIT("Segreto-di-prova"),
+                                         TEXT_INIT("segreto-di-prova\0x"), TEXT_INIT("segreto-di-prova ")};
     struct buffer b released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT);
     make(&b, TEXT("segreto-di-prova"));
     assert_true(credential_verify(buffer_text(&b), TEXT("segreto-di-prova")));
@@ -40,7 +40,9 @@ static void the_scram_keys_are_those_of_rfc_5802(void **state not_used)
     buffer_append(&both, text_first(salts, 16));
     buffer_append(&both, buffer_text(&salt));
     assert_true(credential_make(TEXT("pencil"), buffer_text(&both), &b));
-    assert_true(text_ends_with(buffer_text(&b), TEXT(" SCRAM-SHA-256$100000:W22ZaJ0SNY7soEsUEjb6gQ==$DrV7xy/qKHIOj+YKWfow7KE6edXL/2q4lAqKIspiBqY=:LG0R4sd2Si2JCO3krs1YC+dGK3pojC6G4jjnVbvxuqc=")));
+    assert_true(text_ends_with(buffer_text(&b),
+                               TEXT(" SCRAM-SHA-256$100000:W22ZaJ0SNY7soEsUEjb6gQ==$DrV7xy/qKHIOj+YKWfow7KE6edXL/"
+                                    "2q4lAqKIspiBqY=:LG0R4sd2Si2JCO3krs1YC+dGK3pojC6G4jjnVbvxuqc=")));
 }
 
 static void passwords_are_compared_after_saslprep(void **state not_used)
@@ -57,7 +59,8 @@ static void what_is_no_text_can_not_become_a_password(void **state not_used)
 {
     static char long_one[CREDENTIAL_PASSWORD_LIMIT + 1];
     memset(long_one, 'x', sizeof long_one);
-    const struct text bad[] = {TEXT(""), TEXT("\xff\xfe"), TEXT("a\nb"), TEXT("a\0b"), text_of(long_one, sizeof long_one)};
+    const struct text bad[] = {TEXT(""), TEXT("\xff\xfe"), TEXT("a\nb"), TEXT("a\0b"),
+                               text_of(long_one, sizeof long_one)};
     struct buffer b released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT);
     for (size_t i = 0; i < length_of(bad); i++) {
         assert_false(credential_make(bad[i], salts, &b));
@@ -85,17 +88,28 @@ static void imported_hashes_verify_and_ask_to_be_renewed(void **state not_used)
 
 static void a_broken_credential_fits_nothing(void **state not_used)
 {
-    static const struct text broken[] = {TEXT_INIT(""), TEXT_INIT("*"), TEXT_INIT("*0"), TEXT_INIT("*1"), TEXT_INIT("!"), TEXT_INIT("$y$"),
-                                         TEXT_INIT("$y$j9T$"), TEXT_INIT(" SCRAM-SHA-256$"), TEXT_INIT("$nosuch$x$y"), TEXT_INIT("x\0y")};
+    static const struct text broken[] = {TEXT_INIT(""),
+                                         TEXT_INIT("*"),
+                                         TEXT_INIT("*0"),
+                                         TEXT_INIT("*1"),
+                                         TEXT_INIT("!"),
+                                         TEXT_INIT("$y$"),
+                                         TEXT_INIT("$y$j9T$"),
+                                         TEXT_INIT(" SCRAM-SHA-256$"),
+                                         TEXT_INIT("$nosuch$x$y"),
+                                         TEXT_INIT("x\0y")};
     for (size_t i = 0; i < length_of(broken); i++)
         assert_false(credential_verify(broken[i], TEXT("segreto-di-prova")));
 }
 
-/* As long as a real one and of the same form, so that it costs the same; it stays the same for a user, so that nobody sees a change. */
+/* As long as a real one and of the same form, so that it costs the same; it stays the same for a user, so that nobody
+ * sees a change. */
 static void a_fake_credential_looks_like_a_real_one(void **state not_used)
 {
-    struct buffer real released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT), fake released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT);
-    struct buffer again released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT), other released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT);
+    struct buffer real released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT),
+                       fake released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT);
+    struct buffer again released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT),
+                        other released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT);
     make(&real, TEXT("segreto-di-prova"));
     assert_true(credential_make_fake(salts, TEXT("nessuno@casa.test"), &fake));
     assert_true(credential_make_fake(salts, TEXT("nessuno@casa.test"), &again));
@@ -132,11 +146,13 @@ static void exchanges_are_right_or_wrong(void **state not_used)
         {TEXT_INIT(""), TEXT_INIT(""), false},
     };
     struct sasl *sasl released_by(sasl_free) = sasl_new();
-    struct buffer b released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT), renewed released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT);
+    struct buffer b released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT),
+                    renewed released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT);
     assert_non_null(sasl);
     make(&b, TEXT("segreto-di-prova"));
     for (size_t i = 0; i < length_of(rows); i++)
-        assert_int_equal(sasl_verify(sasl, rows[i].mechanism, buffer_text(&b), rows[i].response, salts, &renewed), rows[i].is_right);
+        assert_int_equal(sasl_verify(sasl, rows[i].mechanism, buffer_text(&b), rows[i].response, salts, &renewed),
+                         rows[i].is_right);
     assert_int_equal(renewed.length, 0);
 }
 

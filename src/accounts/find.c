@@ -35,7 +35,8 @@ enum accounts_result store_refuse(struct buffer *why, enum accounts_result resul
 enum accounts_result store_unavailable(const struct accounts *a, struct buffer *why)
 {
     struct text problem = accounts_problem(a);
-    return store_refuse(why, ACCOUNTS_UNAVAILABLE, "%.*s", TEXT_ARGUMENTS(problem.length ? problem : TEXT("the accounts store is not available")));
+    return store_refuse(why, ACCOUNTS_UNAVAILABLE, "%.*s",
+                        TEXT_ARGUMENTS(problem.length ? problem : TEXT("the accounts store is not available")));
 }
 
 enum accounts_result store_change_end(struct accounts *a, enum accounts_result result, struct buffer *why)
@@ -46,7 +47,8 @@ enum accounts_result store_change_end(struct accounts *a, enum accounts_result r
     return result;
 }
 
-enum accounts_result store_domain_find(struct accounts *a, struct text domain, struct arena *arena, struct store_domain *ret_domain)
+enum accounts_result store_domain_find(struct accounts *a, struct text domain, struct arena *arena,
+                                       struct store_domain *ret_domain)
 {
     sqlite3_stmt *q released_by(store_query_done) = store_query(a, QUERY_DOMAIN_FIND);
     if (!q)
@@ -73,7 +75,8 @@ struct accounts_user store_user_of_row(sqlite3_stmt *statement)
     };
 }
 
-static enum accounts_result read_user(struct accounts *a, sqlite3_stmt *q, struct arena *arena, struct accounts_user *ret_user)
+static enum accounts_result read_user(struct accounts *a, sqlite3_stmt *q, struct arena *arena,
+                                      struct accounts_user *ret_user)
 {
     enum store_step step = store_step(a, q);
     if (step != STORE_ROW)
@@ -85,7 +88,8 @@ static enum accounts_result read_user(struct accounts *a, sqlite3_stmt *q, struc
     return ACCOUNTS_OK;
 }
 
-enum accounts_result store_user_find(struct accounts *a, struct text key, struct arena *arena, struct accounts_user *ret_user)
+enum accounts_result store_user_find(struct accounts *a, struct text key, struct arena *arena,
+                                     struct accounts_user *ret_user)
 {
     sqlite3_stmt *q released_by(store_query_done) = store_query(a, QUERY_USER_FIND);
     if (!q)
@@ -100,7 +104,8 @@ enum accounts_result store_user_first(struct accounts *a, struct arena *arena, s
     return q ? read_user(a, q, arena, ret_user) : ACCOUNTS_UNAVAILABLE;
 }
 
-enum accounts_result accounts_user_find(struct accounts *a, const struct address *address, struct arena *arena, struct accounts_user *ret_user)
+enum accounts_result accounts_user_find(struct accounts *a, const struct address *address, struct arena *arena,
+                                        struct accounts_user *ret_user)
 {
     struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
     return store_address_key(&key, address) ? store_user_find(a, buffer_text(&key), arena, ret_user) : ACCOUNTS_UNKNOWN;
@@ -132,14 +137,17 @@ enum accounts_result accounts_count(struct accounts *a, struct accounts_counts *
     sqlite3_stmt *q released_by(store_query_done) = store_query(a, QUERY_USER_COUNT);
     if (!q || store_step(a, q) != STORE_ROW)
         return ACCOUNTS_UNAVAILABLE;
-    *ret_counts = (struct accounts_counts){
-        .users = (uint64_t)store_number(q, 0), .domains = (uint64_t)store_number(q, 1), .aliases = (uint64_t)store_number(q, 2)};
+    *ret_counts = (struct accounts_counts){.users = (uint64_t)store_number(q, 0),
+                                           .domains = (uint64_t)store_number(q, 1),
+                                           .aliases = (uint64_t)store_number(q, 2)};
     return ACCOUNTS_OK;
 }
 
-/* --- a client's name ---------------------------------------------------------------------------------------------------------------- */
+/* --- a client's name
+ * ---------------------------------------------------------------------------------------------------------------- */
 
-static enum accounts_result primary_domain(struct accounts *a, const struct settings *settings, struct arena *arena, struct text *ret_domain)
+static enum accounts_result primary_domain(struct accounts *a, const struct settings *settings, struct arena *arena,
+                                           struct text *ret_domain)
 {
     struct text set = settings->service_primary_domain;
     if (set.length == 0)
@@ -148,9 +156,11 @@ static enum accounts_result primary_domain(struct accounts *a, const struct sett
     return ACCOUNTS_OK;
 }
 
-static enum accounts_result find_in_domain(struct accounts *a, const struct address *address, struct arena *arena, struct accounts_user *ret_user)
+static enum accounts_result find_in_domain(struct accounts *a, const struct address *address, struct arena *arena,
+                                           struct accounts_user *ret_user)
 {
-    struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT), real released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
+    struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT),
+                      real released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
     struct text local, domain;
     struct store_domain ours;
     if (!store_address_key(&key, address))
@@ -164,8 +174,8 @@ static enum accounts_result find_in_domain(struct accounts *a, const struct addr
     return store_user_find(a, buffer_text(&real), arena, ret_user);
 }
 
-enum accounts_result accounts_login_find(struct accounts *a, const struct settings *settings, struct text name, struct arena *arena,
-                                         struct accounts_user *ret_user)
+enum accounts_result accounts_login_find(struct accounts *a, const struct settings *settings, struct text name,
+                                         struct arena *arena, struct accounts_user *ret_user)
 {
     struct buffer whole released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
     struct address address;

@@ -74,9 +74,11 @@ enum login_outcome login_continue(struct login *login, struct text response, str
     return LOGIN_MALFORMED;
 }
 
-enum login_outcome login_begin(struct login *login, struct text mechanism, bool is_encrypted, struct text response, struct text *ret_challenge)
+enum login_outcome login_begin(struct login *login, struct text mechanism, bool is_encrypted, struct text response,
+                               struct text *ret_challenge)
 {
-    *login = (struct login){.name = buffer_new(LOGIN_NAME_LIMIT), .response = buffer_new(LOGIN_NAME_LIMIT + LOGIN_RESPONSE_LIMIT)};
+    *login = (struct login){.name = buffer_new(LOGIN_NAME_LIMIT),
+                            .response = buffer_new(LOGIN_NAME_LIMIT + LOGIN_RESPONSE_LIMIT)};
     if (text_equals_ignoring_case(mechanism, TEXT("PLAIN")))
         login->mechanism = LOGIN_MECHANISM_PLAIN;
     else if (text_equals_ignoring_case(mechanism, TEXT("LOGIN")))

@@ -14,26 +14,116 @@ static void the_dialogue_takes_each_form_of_plain_and_login(void **state not_use
         enum login_outcome outcome; /* of the last one */
         struct text challenge, name, exchange;
     } rows[] = {
-        {TEXT_INIT("PLAIN"), {TEXT_INIT("\0tim\0tanstaaf")}, 1, LOGIN_CHECK, TEXT_INIT(""), TEXT_INIT("tim"), TEXT_INIT("\0tim\0tanstaaf")},
-        {TEXT_INIT("plain"), {TEXT_INIT("tim\0tim\0tanstaaf")}, 1, LOGIN_CHECK, TEXT_INIT(""), TEXT_INIT("tim"), TEXT_INIT("tim\0tim\0tanstaaf")},
+        {TEXT_INIT("PLAIN"),
+         {TEXT_INIT("\0tim\0tanstaaf")},
+         1,
+         LOGIN_CHECK,
+         TEXT_INIT(""),
+         TEXT_INIT("tim"),
+         TEXT_INIT("\0tim\0tanstaaf")},
+        {TEXT_INIT("plain"),
+         {TEXT_INIT("tim\0tim\0tanstaaf")},
+         1,
+         LOGIN_CHECK,
+         TEXT_INIT(""),
+         TEXT_INIT("tim"),
+         TEXT_INIT("tim\0tim\0tanstaaf")},
         {TEXT_INIT("PLAIN"), {TEXT_INIT("")}, 1, LOGIN_CHALLENGE, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
-        {TEXT_INIT("PLAIN"), {TEXT_INIT(""), TEXT_INIT("\0tim\0x")}, 2, LOGIN_CHECK, TEXT_INIT(""), TEXT_INIT("tim"), TEXT_INIT("\0tim\0x")},
-        {TEXT_INIT("PLAIN"), {TEXT_INIT(""), TEXT_INIT("")}, 2, LOGIN_MALFORMED, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
-        {TEXT_INIT("PLAIN"), {TEXT_INIT("Ursel\0Kurt\0xipj3plmq")}, 1, LOGIN_WRONG, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
+        {TEXT_INIT("PLAIN"),
+         {TEXT_INIT(""), TEXT_INIT("\0tim\0x")},
+         2,
+         LOGIN_CHECK,
+         TEXT_INIT(""),
+         TEXT_INIT("tim"),
+         TEXT_INIT("\0tim\0x")},
+        {TEXT_INIT("PLAIN"),
+         {TEXT_INIT(""), TEXT_INIT("")},
+         2,
+         LOGIN_MALFORMED,
+         TEXT_INIT(""),
+         TEXT_INIT(""),
+         TEXT_INIT("")},
+        {TEXT_INIT("PLAIN"),
+         {TEXT_INIT("Ursel\0Kurt\0xipj3plmq")},
+         1,
+         LOGIN_WRONG,
+         TEXT_INIT(""),
+         TEXT_INIT(""),
+         TEXT_INIT("")},
         {TEXT_INIT("PLAIN"), {TEXT_INIT("\0tim\0")}, 1, LOGIN_WRONG, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
         {TEXT_INIT("PLAIN"), {TEXT_INIT("\0\0x")}, 1, LOGIN_MALFORMED, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
-        {TEXT_INIT("PLAIN"), {TEXT_INIT("tim\0tanstaaf")}, 1, LOGIN_MALFORMED, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
+        {TEXT_INIT("PLAIN"),
+         {TEXT_INIT("tim\0tanstaaf")},
+         1,
+         LOGIN_MALFORMED,
+         TEXT_INIT(""),
+         TEXT_INIT(""),
+         TEXT_INIT("")},
         {TEXT_INIT("PLAIN"), {TEXT_INIT("tim")}, 1, LOGIN_MALFORMED, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
-        {TEXT_INIT("PLAIN"), {TEXT_INIT("\0tim\0a\0b")}, 1, LOGIN_MALFORMED, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
+        {TEXT_INIT("PLAIN"),
+         {TEXT_INIT("\0tim\0a\0b")},
+         1,
+         LOGIN_MALFORMED,
+         TEXT_INIT(""),
+         TEXT_INIT(""),
+         TEXT_INIT("")},
         {TEXT_INIT("LOGIN"), {TEXT_INIT("")}, 1, LOGIN_CHALLENGE, TEXT_INIT("Username:"), TEXT_INIT(""), TEXT_INIT("")},
-        {TEXT_INIT("LOGIN"), {TEXT_INIT("tim")}, 1, LOGIN_CHALLENGE, TEXT_INIT("Password:"), TEXT_INIT("tim"), TEXT_INIT("")},
-        {TEXT_INIT("LOGIN"), {TEXT_INIT(""), TEXT_INIT("tim")}, 2, LOGIN_CHALLENGE, TEXT_INIT("Password:"), TEXT_INIT("tim"), TEXT_INIT("")},
-        {TEXT_INIT("LOGIN"), {TEXT_INIT(""), TEXT_INIT("tim"), TEXT_INIT("tanstaaf")}, 3, LOGIN_CHECK, TEXT_INIT(""), TEXT_INIT("tim"), TEXT_INIT("tim\0tanstaaf")},
-        {TEXT_INIT("login"), {TEXT_INIT("tim"), TEXT_INIT("tanstaaf")}, 2, LOGIN_CHECK, TEXT_INIT(""), TEXT_INIT("tim"), TEXT_INIT("tim\0tanstaaf")},
-        {TEXT_INIT("LOGIN"), {TEXT_INIT(""), TEXT_INIT("")}, 2, LOGIN_CHALLENGE, TEXT_INIT("Password:"), TEXT_INIT(""), TEXT_INIT("")},
-        {TEXT_INIT("LOGIN"), {TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("x")}, 3, LOGIN_WRONG, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
-        {TEXT_INIT("LOGIN"), {TEXT_INIT("tim"), TEXT_INIT("")}, 2, LOGIN_WRONG, TEXT_INIT(""), TEXT_INIT("tim"), TEXT_INIT("")},
-        {TEXT_INIT("LOGIN"), {TEXT_INIT("tim"), TEXT_INIT("x"), TEXT_INIT("y")}, 3, LOGIN_MALFORMED, TEXT_INIT(""), TEXT_INIT("tim"), TEXT_INIT("tim\0x")},
+        {TEXT_INIT("LOGIN"),
+         {TEXT_INIT("tim")},
+         1,
+         LOGIN_CHALLENGE,
+         TEXT_INIT("Password:"),
+         TEXT_INIT("tim"),
+         TEXT_INIT("")},
+        {TEXT_INIT("LOGIN"),
+         {TEXT_INIT(""), TEXT_INIT("tim")},
+         2,
+         LOGIN_CHALLENGE,
+         TEXT_INIT("Password:"),
+         TEXT_INIT("tim"),
+         TEXT_INIT("")},
+        {TEXT_INIT("LOGIN"),
+         {TEXT_INIT(""), TEXT_INIT("tim"), TEXT_INIT("tanstaaf")},
+         3,
+         LOGIN_CHECK,
+         TEXT_INIT(""),
+         TEXT_INIT("tim"),
+         TEXT_INIT("tim\0tanstaaf")},
+        {TEXT_INIT("login"),
+         {TEXT_INIT("tim"), TEXT_INIT("tanstaaf")},
+         2,
+         LOGIN_CHECK,
+         TEXT_INIT(""),
+         TEXT_INIT("tim"),
+         TEXT_INIT("tim\0tanstaaf")},
+        {TEXT_INIT("LOGIN"),
+         {TEXT_INIT(""), TEXT_INIT("")},
+         2,
+         LOGIN_CHALLENGE,
+         TEXT_INIT("Password:"),
+         TEXT_INIT(""),
+         TEXT_INIT("")},
+        {TEXT_INIT("LOGIN"),
+         {TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("x")},
+         3,
+         LOGIN_WRONG,
+         TEXT_INIT(""),
+         TEXT_INIT(""),
+         TEXT_INIT("")},
+        {TEXT_INIT("LOGIN"),
+         {TEXT_INIT("tim"), TEXT_INIT("")},
+         2,
+         LOGIN_WRONG,
+         TEXT_INIT(""),
+         TEXT_INIT("tim"),
+         TEXT_INIT("")},
+        {TEXT_INIT("LOGIN"),
+         {TEXT_INIT("tim"), TEXT_INIT("x"), TEXT_INIT("y")},
+         3,
+         LOGIN_MALFORMED,
+         TEXT_INIT(""),
+         TEXT_INIT("tim"),
+         TEXT_INIT("tim\0x")},
         {TEXT_INIT("LOGIN"), {TEXT_INIT("t\0m")}, 1, LOGIN_MALFORMED, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
         {TEXT_INIT("EXTERNAL"), {TEXT_INIT("")}, 1, LOGIN_UNSUPPORTED, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
         {TEXT_INIT("CRAM-MD5"), {TEXT_INIT("")}, 1, LOGIN_UNSUPPORTED, TEXT_INIT(""), TEXT_INIT(""), TEXT_INIT("")},
@@ -61,7 +151,8 @@ static void passwords_are_not_asked_for_in_clear(void **state not_used)
     for (size_t i = 0; i < length_of(mechanisms); i++) {
         struct login login released_by(login_done) = {.mechanism = LOGIN_MECHANISM_NONE};
         struct text challenge;
-        assert_int_equal(login_begin(&login, mechanisms[i], false, TEXT("\0tim\0tanstaaf"), &challenge), LOGIN_UNSUPPORTED);
+        assert_int_equal(login_begin(&login, mechanisms[i], false, TEXT("\0tim\0tanstaaf"), &challenge),
+                         LOGIN_UNSUPPORTED);
     }
 }
 
@@ -72,7 +163,8 @@ static void names_and_passwords_over_the_limit_end_the_dialogue(void **state not
         octets[i] = 'u';
     struct login login released_by(login_done) = {.mechanism = LOGIN_MECHANISM_NONE};
     struct text challenge;
-    assert_int_equal(login_begin(&login, TEXT("LOGIN"), true, text_of(octets, LOGIN_NAME_LIMIT + 1), &challenge), LOGIN_MALFORMED);
+    assert_int_equal(login_begin(&login, TEXT("LOGIN"), true, text_of(octets, LOGIN_NAME_LIMIT + 1), &challenge),
+                     LOGIN_MALFORMED);
     login_done(&login);
     octets[0] = 0;
     octets[LOGIN_NAME_LIMIT + 2] = 0;
@@ -83,7 +175,9 @@ static void names_and_passwords_over_the_limit_end_the_dialogue(void **state not
     assert_int_equal(login_begin(&login, TEXT("PLAIN"), true, text_of(octets, sizeof octets), &challenge), LOGIN_CHECK);
 }
 
-/* --- turns -------------------------------------------------------------------------------------------------------------------------- */
+/* --- turns
+ * --------------------------------------------------------------------------------------------------------------------------
+ */
 
 struct job {
     char name[16];
@@ -91,7 +185,8 @@ struct job {
 
 static void add(struct turns *turns, size_t network, size_t account, struct job *job)
 {
-    char n[8] = {'n', (char)('a' + network % 26), (char)('a' + network / 26)}, a[8] = {'a', (char)('a' + account % 26), (char)('a' + account / 26)};
+    char n[8] = {'n', (char)('a' + network % 26), (char)('a' + network / 26)},
+         a[8] = {'a', (char)('a' + account % 26), (char)('a' + account / 26)};
     assert_true(turns_add(turns, text_of(n, 3), text_of(a, 3), job));
 }
 

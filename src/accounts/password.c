@@ -7,7 +7,8 @@
 #include <string.h>
 #include <zxcvbn.h>
 
-/* NAME_SHORTEST: "al" is part of too many words. GUESSED: zxcvbn's time grows with the square of the length, what is behind adds nothing. */
+/* NAME_SHORTEST: "al" is part of too many words. GUESSED: zxcvbn's time grows with the square of the length, what is
+ * behind adds nothing. */
 enum { NAME_SHORTEST = 3, GUESSED = 64 };
 static const double common_bits = 33.2; /* 10^10 guesses */
 
@@ -75,7 +76,9 @@ static const struct {
     struct text words;
 } sentences[] = {
     {.fault = PASSWORD_HAS_NAME, .words = TEXT_INIT("It holds the user name (setting security.password_user_name). ")},
-    {.fault = PASSWORD_COMMON, .words = TEXT_INIT("It is a common password, or made of common words, rows of keys or dates (setting security.password_common). ")},
+    {.fault = PASSWORD_COMMON,
+     .words = TEXT_INIT("It is a common password, or made of common words, rows of keys or dates (setting "
+                        "security.password_common). ")},
     {.fault = PASSWORD_NO_TEXT, .words = TEXT_INIT("It has control characters, or is not UTF-8. ")},
 };
 
@@ -83,14 +86,17 @@ void password_faults_append(struct buffer *b, unsigned faults, const struct sett
 {
     size_t before = b->length;
     if (faults & PASSWORD_SHORT)
-        ignored(buffer_append_format(b, "The password is too short: at least %llu characters (setting security.password_min_length). ",
-                                     (unsigned long long)settings->security_password_min_length)); /* a cut sentence still refuses */
+        ignored(buffer_append_format(
+            b, "The password is too short: at least %llu characters (setting security.password_min_length). ",
+            (unsigned long long)settings->security_password_min_length)); /* a cut sentence still refuses */
     if (faults & PASSWORD_LONG)
-        ignored(buffer_append_format(b, "The password is too long: at most %d octets. ", CREDENTIAL_PASSWORD_LIMIT)); /* as above */
+        ignored(buffer_append_format(b, "The password is too long: at most %d octets. ",
+                                     CREDENTIAL_PASSWORD_LIMIT)); /* as above */
     for (size_t i = 0; i < length_of(sentences); i++)
         if (faults & sentences[i].fault) {
-            ignored(buffer_append(b, b->length == before ? TEXT("The password is refused. ") : TEXT_NONE)); /* as above */
-            ignored(buffer_append(b, sentences[i].words)); /* as above */
+            ignored(
+                buffer_append(b, b->length == before ? TEXT("The password is refused. ") : TEXT_NONE)); /* as above */
+            ignored(buffer_append(b, sentences[i].words));                                              /* as above */
         }
     if (b->length > before)
         b->length--; /* the last blank */

@@ -34,7 +34,8 @@ static bool add_key(struct walk *w, struct text key)
 static bool join_key(struct arena *arena, struct text local, struct text domain, struct text *ret_key)
 {
     struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
-    return buffer_append(&key, local) && buffer_append_octet(&key, '@') && buffer_append(&key, domain) && arena_copy(arena, buffer_text(&key), ret_key);
+    return buffer_append(&key, local) && buffer_append_octet(&key, '@') && buffer_append(&key, domain) &&
+           arena_copy(arena, buffer_text(&key), ret_key);
 }
 
 static enum accounts_result take_user(struct walk *w, struct text key)
@@ -98,8 +99,8 @@ static bool is_service_name(const struct settings *settings, struct text local)
            text_equals_ignoring_case(local, settings->delivery_report_alias);
 }
 
-/* The administrator is the address set; while nobody takes that one, the first account. Only names count on the way: postmaster@ is the
- * default, and must not lead back here. */
+/* The administrator is the address set; while nobody takes that one, the first account. Only names count on the way:
+ * postmaster@ is the default, and must not lead back here. */
 static enum accounts_result take_administrator(struct walk *w)
 {
     struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
@@ -107,10 +108,12 @@ static enum accounts_result take_administrator(struct walk *w)
     struct address address;
     struct store_domain ours;
     if (set.length == 0) {
-        if (accounts_first_domain(w->a, w->arena, &first) != ACCOUNTS_OK || !join_key(w->arena, TEXT("postmaster"), first, &set))
+        if (accounts_first_domain(w->a, w->arena, &first) != ACCOUNTS_OK ||
+            !join_key(w->arena, TEXT("postmaster"), first, &set))
             return ACCOUNTS_UNAVAILABLE;
     }
-    if (address_parse(set, true, &address) == ADDRESS_OK && address.domain.length && store_address_key(&key, &address)) {
+    if (address_parse(set, true, &address) == ADDRESS_OK && address.domain.length &&
+        store_address_key(&key, &address)) {
         store_key_split(buffer_text(&key), &local, &domain);
         enum accounts_result result = store_domain_find(w->a, domain, w->arena, &ours);
         if (result == ACCOUNTS_UNKNOWN)
@@ -118,7 +121,8 @@ static enum accounts_result take_administrator(struct walk *w)
         size_t users = w->user_count, keys = w->count;
         if (result == ACCOUNTS_OK)
             result = take_name_or_tagged(w, local, ours.alias_of.length ? ours.alias_of : domain);
-        bool leads_nowhere = result == ACCOUNTS_OK && users == w->user_count && keys == w->count; /* the account is disabled */
+        bool leads_nowhere =
+            result == ACCOUNTS_OK && users == w->user_count && keys == w->count; /* the account is disabled */
         if (result != ACCOUNTS_UNKNOWN && !leads_nowhere)
             return result;
     }
@@ -233,8 +237,8 @@ static struct accounts_route walk_from(struct walk *w, struct text key, struct t
     return accounts_is_available(w->a) ? route : unavailable;
 }
 
-struct accounts_route accounts_resolve(struct accounts *a, const struct settings *settings, const struct address *address, struct text login,
-                                       struct arena *arena)
+struct accounts_route accounts_resolve(struct accounts *a, const struct settings *settings,
+                                       const struct address *address, struct text login, struct arena *arena)
 {
     struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
     struct walk w = {.a = a, .settings = settings, .arena = arena};
@@ -247,7 +251,8 @@ struct accounts_route accounts_resolve(struct accounts *a, const struct settings
         if (accounts_first_domain(a, arena, &first) != ACCOUNTS_OK || first.length == 0)
             return (struct accounts_route){.kind = MAIL_ADDRESS_UNAVAILABLE};
         struct address postmaster = {.local = TEXT("postmaster"), .domain = first};
-        return store_address_key(&key, &postmaster) ? walk_from(&w, buffer_text(&key), login) : (struct accounts_route){.kind = MAIL_ADDRESS_UNAVAILABLE};
+        return store_address_key(&key, &postmaster) ? walk_from(&w, buffer_text(&key), login)
+                                                    : (struct accounts_route){.kind = MAIL_ADDRESS_UNAVAILABLE};
     }
     if (!store_address_key(&key, address))
         return (struct accounts_route){.kind = MAIL_ADDRESS_FOREIGN}; /* longer than any name of ours can be */

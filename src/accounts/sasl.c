@@ -71,7 +71,8 @@ static bool run_login(Gsasl_session *session, struct text response)
     size_t user = text_find_octet(response, 0);
     if (user == response.length)
         return false;
-    return step(session, TEXT_NONE) == GSASL_NEEDS_MORE && step(session, text_first(response, user)) == GSASL_NEEDS_MORE &&
+    return step(session, TEXT_NONE) == GSASL_NEEDS_MORE &&
+           step(session, text_first(response, user)) == GSASL_NEEDS_MORE &&
            step(session, text_after(response, user + 1)) == GSASL_OK;
 }
 
@@ -84,8 +85,8 @@ static const struct {
     {.word = TEXT_INIT("LOGIN"), .name = "LOGIN", .run = run_login},
 };
 
-bool sasl_verify(struct sasl *sasl, struct text mechanism, struct text credential, struct text response, struct text salts,
-                 struct buffer *renewed)
+bool sasl_verify(struct sasl *sasl, struct text mechanism, struct text credential, struct text response,
+                 struct text salts, struct buffer *renewed)
 {
     for (size_t i = 0; i < length_of(mechanisms); i++) {
         if (!text_equals(mechanisms[i].word, mechanism))

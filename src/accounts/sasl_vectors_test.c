@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* T38: the SASL vectors of the corpora, through the dialogue and GNU SASL. Where a vector says ok, the account has the vector's password; where it
- * says anything else, the account has that one too, unless the vector speaks of a password that must never fit. */
+/* T38: the SASL vectors of the corpora, through the dialogue and GNU SASL. Where a vector says ok, the account has the
+ * vector's password; where it says anything else, the account has that one too, unless the vector speaks of a password
+ * that must never fit. */
 #include "accounts/credential.h"
 #include "accounts/login.h"
 #include "accounts/sasl.h"
@@ -39,7 +40,10 @@ static unsigned code_of(struct sasl *sasl, struct login *login, enum login_outco
     case LOGIN_CHALLENGE:
         return 334;
     case LOGIN_CHECK:
-        return sasl_verify(sasl, login_mechanism_word(login->mechanism), credential, buffer_text(&login->response), salts, &renewed) ? 235 : 535;
+        return sasl_verify(sasl, login_mechanism_word(login->mechanism), credential, buffer_text(&login->response),
+                           salts, &renewed)
+                   ? 235
+                   : 535;
     case LOGIN_MALFORMED:
         return 501;
     case LOGIN_UNSUPPORTED:
@@ -68,7 +72,8 @@ static void plain_vectors_end_as_listed(void **state not_used)
     json_t *vector;
     json_array_foreach(json_object_get(root, "plain"), index, vector)
     {
-        struct buffer credential released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT), response released_by(buffer_done) = buffer_new(1 << 16);
+        struct buffer credential released_by(buffer_done) = buffer_new(CREDENTIAL_LIMIT),
+                                 response released_by(buffer_done) = buffer_new(1 << 16);
         struct login login released_by(login_done) = {.mechanism = LOGIN_MECHANISM_NONE};
         struct text right = word(vector, "right"), challenge;
         bool is_ok = text_starts_with(right, TEXT("ok")) || text_starts_with(right, TEXT("one-letter"));
@@ -88,7 +93,8 @@ static void plain_vectors_end_as_listed(void **state not_used)
     json_decref(root);
 }
 
-static enum login_outcome answer_step(struct login *login, bool *is_begun, struct text response, struct text *ret_challenge)
+static enum login_outcome answer_step(struct login *login, bool *is_begun, struct text response,
+                                      struct text *ret_challenge)
 {
     if (*is_begun)
         return login_continue(login, response, ret_challenge);

@@ -25,7 +25,8 @@ static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
     "CREATE TABLE domains(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, alias_of TEXT NOT NULL DEFAULT '',"
     " catch_all TEXT NOT NULL DEFAULT '', created_ms INTEGER NOT NULL);"
-    "CREATE TABLE users(id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, domain TEXT NOT NULL, credential TEXT NOT NULL,"
+    "CREATE TABLE users(id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, domain TEXT NOT NULL, credential TEXT "
+    "NOT NULL,"
     " is_disabled INTEGER NOT NULL DEFAULT 0, quota INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL);"
     "CREATE INDEX users_of_domain ON users(domain);"
     "CREATE TABLE aliases(address TEXT NOT NULL, domain TEXT NOT NULL, target TEXT NOT NULL, UNIQUE(address, target));"
@@ -34,9 +35,10 @@ static const char schema[] =
     "CREATE TABLE send_as(account TEXT NOT NULL, address TEXT NOT NULL, PRIMARY KEY(account, address)) WITHOUT ROWID;"
     "PRAGMA application_id = 1349481076; PRAGMA user_version = 1;";
 
-static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;"
-                              "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;"
-                              "PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON;";
+static const char pragmas[] =
+    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;"
+    "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;"
+    "PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON;";
 
 /* SQLite asks for the real path of a file; ours goes through /proc/self/fd and must stay as it is. */
 static int same_path(sqlite3_vfs *vfs not_used, const char *name, int size, char *ret_path)
@@ -54,7 +56,8 @@ static void set_problem(struct accounts *a, const char *format, ...)
     int length = vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     buffer_clear(&a->problem);
-    ignored(buffer_append(&a->problem, text_of(line, smaller((size_t)larger((size_t)length, 0), sizeof line - 1)))); /* it fits: same limit */
+    ignored(buffer_append(&a->problem, text_of(line, smaller((size_t)larger((size_t)length, 0),
+                                                             sizeof line - 1)))); /* it fits: same limit */
 }
 
 struct accounts *accounts_new(int folder, uint64_t generation)
@@ -115,7 +118,9 @@ void accounts_generation_grow(struct accounts *a)
     a->generation++;
 }
 
-/* --- opening ---------------------------------------------------------------------------------------------------------------------- */
+/* --- opening
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 /* What stands in the folder: false, and the problem, when we must not touch it. */
 static bool look_at_folder(struct accounts *a, bool *ret_is_new)
@@ -127,7 +132,8 @@ static bool look_at_folder(struct accounts *a, bool *ret_is_new)
         return true;
     }
     if (no_file == ENOENT) {
-        set_problem(a, "vault/accounts.db is missing: bring it back from a backup; to begin anew without accounts, remove vault/accounts.made too");
+        set_problem(a, "vault/accounts.db is missing: bring it back from a backup; to begin anew without accounts, "
+                       "remove vault/accounts.made too");
         return false;
     }
     if (no_file) {
@@ -139,7 +145,8 @@ static bool look_at_folder(struct accounts *a, bool *ret_is_new)
         return false;
     }
     if (file.size == 0 && no_made == 0) {
-        set_problem(a, "vault/accounts.db is empty: bring it back from a backup; to begin anew without accounts, remove vault/accounts.made too");
+        set_problem(a, "vault/accounts.db is empty: bring it back from a backup; to begin anew without accounts, "
+                       "remove vault/accounts.made too");
         return false;
     }
     *ret_is_new = file.size == 0;
@@ -153,7 +160,9 @@ static bool execute(struct accounts *a, const char *words, const char *what)
     if (sqlite3_errcode(a->database) == SQLITE_BUSY)
         set_problem(a, "vault/accounts.db is in use by another process: is a second server running on this folder?");
     else
-        set_problem(a, "vault/accounts.db cannot be used (%s: %s): bring it back from a backup if it does not go by itself", what, sqlite3_errmsg(a->database));
+        set_problem(
+            a, "vault/accounts.db cannot be used (%s: %s): bring it back from a backup if it does not go by itself",
+            what, sqlite3_errmsg(a->database));
     return false;
 }
 
@@ -179,7 +188,8 @@ static bool check_contents(struct accounts *a)
     if (sqlite3_exec(a->database, "PRAGMA application_id", first_number, &application, NULL) != SQLITE_OK ||
         sqlite3_exec(a->database, "PRAGMA user_version", first_number, &version, NULL) != SQLITE_OK ||
         sqlite3_exec(a->database, "PRAGMA quick_check(1)", first_word, &verdict, NULL) != SQLITE_OK) {
-        set_problem(a, "vault/accounts.db cannot be read: %s: bring it back from a backup", sqlite3_errmsg(a->database));
+        set_problem(a, "vault/accounts.db cannot be read: %s: bring it back from a backup",
+                    sqlite3_errmsg(a->database));
         return false;
     }
     if (application != APPLICATION) {
@@ -187,11 +197,13 @@ static bool check_contents(struct accounts *a)
         return false;
     }
     if (version > VERSION) {
-        set_problem(a, "vault/accounts.db was made by a newer version (%llu, we know %d): use that version", (unsigned long long)version, VERSION);
+        set_problem(a, "vault/accounts.db was made by a newer version (%llu, we know %d): use that version",
+                    (unsigned long long)version, VERSION);
         return false;
     }
     if (!text_equals(buffer_text(&verdict), TEXT("ok"))) {
-        set_problem(a, "vault/accounts.db is damaged (%.*s): bring it back from a backup", TEXT_ARGUMENTS(buffer_text(&verdict)));
+        set_problem(a, "vault/accounts.db is damaged (%.*s): bring it back from a backup",
+                    TEXT_ARGUMENTS(buffer_text(&verdict)));
         return false;
     }
     return true;
@@ -204,7 +216,8 @@ static bool make_contents(struct accounts *a)
     if (!execute(a, "BEGIN IMMEDIATE", "begin") || !execute(a, schema, "making the tables"))
         return false;
     size_t changed;
-    bool is_made = store_run(a, QUERY_META_SET, TEXT("fake_key"), text_of(key, sizeof key), TEXT_NONE, &changed) == STORE_END;
+    bool is_made =
+        store_run(a, QUERY_META_SET, TEXT("fake_key"), text_of(key, sizeof key), TEXT_NONE, &changed) == STORE_END;
     return is_made && execute(a, "COMMIT", "making the tables");
 }
 
@@ -235,7 +248,8 @@ static bool open_database(struct accounts *a, bool is_new)
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d/accounts.db", a->folder);
     if (sqlite3_open_v2(path, &a->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, a->vfs_name) != SQLITE_OK) {
-        set_problem(a, "vault/accounts.db cannot be opened: %s", a->database ? sqlite3_errmsg(a->database) : "no memory");
+        set_problem(a, "vault/accounts.db cannot be opened: %s",
+                    a->database ? sqlite3_errmsg(a->database) : "no memory");
         return false;
     }
     sqlite3_extended_result_codes(a->database, 1);
@@ -266,7 +280,9 @@ static bool open_store(struct accounts *a)
     struct file_facts made;
     error = file_facts_of(a->folder, made_name, &made);
     if (error == ENOENT)
-        error = file_replace(a->folder, made_name, TEXT("The accounts store was made. While this file is here, a missing accounts.db is an error.\n"), 0600);
+        error = file_replace(
+            a->folder, made_name,
+            TEXT("The accounts store was made. While this file is here, a missing accounts.db is an error.\n"), 0600);
     if (!error)
         error = file_facts_of(a->folder, file_name, &a->known);
     if (error) {
@@ -301,7 +317,9 @@ bool accounts_refresh(struct accounts *a, uint64_t now_ms)
     return open_store(a);
 }
 
-/* --- statements ------------------------------------------------------------------------------------------------------------------- */
+/* --- statements
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Which failures say that the file, or our picture of it, can't be trusted any more. */
 static bool casts_doubt(int code)
@@ -331,7 +349,8 @@ sqlite3_stmt *store_query(struct accounts *a, enum store_query query)
 {
     if (!a->database || a->is_broken)
         return NULL;
-    if (!a->statements[query] && sqlite3_prepare_v3(a->database, sql[query], -1, SQLITE_PREPARE_PERSISTENT, &a->statements[query], NULL) != SQLITE_OK) {
+    if (!a->statements[query] && sqlite3_prepare_v3(a->database, sql[query], -1, SQLITE_PREPARE_PERSISTENT,
+                                                    &a->statements[query], NULL) != SQLITE_OK) {
         note_failure(a);
         return NULL;
     }
@@ -349,7 +368,8 @@ void store_query_done(sqlite3_stmt **statement)
 
 void store_bind_text(sqlite3_stmt *statement, int place, struct text t)
 {
-    must(t.length <= INT32_MAX && sqlite3_bind_text(statement, place, t.bytes, (int)t.length, SQLITE_STATIC) == SQLITE_OK);
+    must(t.length <= INT32_MAX &&
+         sqlite3_bind_text(statement, place, t.bytes, (int)t.length, SQLITE_STATIC) == SQLITE_OK);
 }
 
 void store_bind_number(sqlite3_stmt *statement, int place, int64_t number)
@@ -381,7 +401,8 @@ int64_t store_number(sqlite3_stmt *statement, int column)
     return sqlite3_column_int64(statement, column);
 }
 
-enum store_step store_run(struct accounts *a, enum store_query query, struct text first, struct text second, struct text third, size_t *ret_changed)
+enum store_step store_run(struct accounts *a, enum store_query query, struct text first, struct text second,
+                          struct text third, size_t *ret_changed)
 {
     const struct text values[] = {first, second, third};
     sqlite3_stmt *q released_by(store_query_done) = store_query(a, query);
@@ -405,7 +426,8 @@ bool store_change_begin(struct accounts *a)
 void store_change_abort(struct accounts *a)
 {
     if (a->database && !sqlite3_get_autocommit(a->database))
-        ignored(sqlite3_exec(a->database, "ROLLBACK", NULL, NULL, NULL)); /* SQLite rolls back by itself when this fails */
+        ignored(
+            sqlite3_exec(a->database, "ROLLBACK", NULL, NULL, NULL)); /* SQLite rolls back by itself when this fails */
 }
 
 static bool remember_generation(struct accounts *a, uint64_t generation)
@@ -422,7 +444,8 @@ bool store_change_commit(struct accounts *a, bool is_news)
 {
     size_t changed;
     uint64_t generation = a->generation + is_news;
-    if (!remember_generation(a, generation) || store_run(a, QUERY_COMMIT, TEXT_NONE, TEXT_NONE, TEXT_NONE, &changed) != STORE_END) {
+    if (!remember_generation(a, generation) ||
+        store_run(a, QUERY_COMMIT, TEXT_NONE, TEXT_NONE, TEXT_NONE, &changed) != STORE_END) {
         store_change_abort(a);
         return false;
     }

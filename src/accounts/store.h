@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store: the SQLite file behind accounts, private to this folder: opening and checking it, statements, changes. SQLite's own path
- * is /proc/self/fd/FOLDER/accounts.db, so that no part of the real path is needed inside the sandbox. Failures that put the file in
- * doubt mark the store broken: it is closed at the next refresh and opened, and checked, anew. */
+/* store: the SQLite file behind accounts, private to this folder: opening and checking it, statements, changes.
+ * SQLite's own path is /proc/self/fd/FOLDER/accounts.db, so that no part of the real path is needed inside the sandbox.
+ * Failures that put the file in doubt mark the store broken: it is closed at the next refresh and opened, and checked,
+ * anew. */
 #ifndef ACCOUNTS_STORE_H
 #define ACCOUNTS_STORE_H
 
@@ -35,9 +36,10 @@ struct accounts {
 
 void store_close(struct accounts *a);
 
-/* A statement, bound from parameter 1 on by the store_bind functions; NULL (and the store's problem is set) when it can't be had. */
+/* A statement, bound from parameter 1 on by the store_bind functions; NULL (and the store's problem is set) when it
+ * can't be had. */
 sqlite3_stmt *store_query(struct accounts *a, enum store_query query);
-void store_query_done(sqlite3_stmt **statement); /* released_by(store_query_done) */
+void store_query_done(sqlite3_stmt **statement);                         /* released_by(store_query_done) */
 void store_bind_text(sqlite3_stmt *statement, int place, struct text t); /* borrowed until the statement is done */
 void store_bind_number(sqlite3_stmt *statement, int place, int64_t number);
 
@@ -53,8 +55,8 @@ void store_change_abort(struct accounts *a);
 /* Commits when result is OK, else aborts; the result then is what became of it. */
 enum accounts_result store_change_end(struct accounts *a, enum accounts_result result, struct buffer *why);
 /* Runs one statement of up to three texts; ret_changed tells how many rows it touched. */
-must_check enum store_step store_run(struct accounts *a, enum store_query query, struct text first, struct text second, struct text third,
-                                     size_t *ret_changed);
+must_check enum store_step store_run(struct accounts *a, enum store_query query, struct text first, struct text second,
+                                     struct text third, size_t *ret_changed);
 
 /* Keys. False when it is too long. */
 must_check bool store_address_key(struct buffer *b, const struct address *address);
@@ -62,16 +64,20 @@ must_check bool store_address_key(struct buffer *b, const struct address *addres
 void store_key_split(struct text key, struct text *ret_local, struct text *ret_domain);
 
 /* Why: the result, with a sentence appended. */
-enum accounts_result store_refuse(struct buffer *why, enum accounts_result result, const char *format, ...) printf_like(3, 4);
+enum accounts_result store_refuse(struct buffer *why, enum accounts_result result, const char *format, ...)
+    printf_like(3, 4);
 enum accounts_result store_unavailable(const struct accounts *a, struct buffer *why);
 
 /* A domain of ours. alias_of and catch_all are copied to the arena. */
 struct store_domain {
     struct text alias_of, catch_all;
 };
-must_check enum accounts_result store_domain_find(struct accounts *a, struct text domain, struct arena *arena, struct store_domain *ret_domain);
-must_check enum accounts_result store_user_find(struct accounts *a, struct text key, struct arena *arena, struct accounts_user *ret_user);
-must_check enum accounts_result store_user_first(struct accounts *a, struct arena *arena, struct accounts_user *ret_user); /* that is not disabled */
+must_check enum accounts_result store_domain_find(struct accounts *a, struct text domain, struct arena *arena,
+                                                  struct store_domain *ret_domain);
+must_check enum accounts_result store_user_find(struct accounts *a, struct text key, struct arena *arena,
+                                                struct accounts_user *ret_user);
+must_check enum accounts_result store_user_first(struct accounts *a, struct arena *arena,
+                                                 struct accounts_user *ret_user); /* that is not disabled */
 /* Reads a row of the USER_ queries. Texts as store_text. */
 struct accounts_user store_user_of_row(sqlite3_stmt *statement);
 

@@ -57,11 +57,12 @@ bool ticket_make(const struct ticket_keys *keys, const struct ticket *ticket, st
     uint8_t octets[TICKET_LENGTH] = {VERSION};
     put_number(octets + 1, ticket->session);
     put_number(octets + 9, ticket->expires_ms);
-    return mac_of(keys->keys[0], octets, ticket->account, octets + HEAD) && buffer_append(b, text_of((const char *)octets, sizeof octets));
+    return mac_of(keys->keys[0], octets, ticket->account, octets + HEAD) &&
+           buffer_append(b, text_of((const char *)octets, sizeof octets));
 }
 
-enum ticket_result ticket_check(const struct ticket_keys *keys, struct text octets, struct text account, uint64_t now_ms,
-                                struct ticket *ret_ticket)
+enum ticket_result ticket_check(const struct ticket_keys *keys, struct text octets, struct text account,
+                                uint64_t now_ms, struct ticket *ret_ticket)
 {
     uint8_t mac[MAC];
     const uint8_t *given = (const uint8_t *)octets.bytes;

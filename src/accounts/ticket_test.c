@@ -31,7 +31,8 @@ static void a_ticket_holds_until_its_end(void **state not_used)
 
 static void a_ticket_speaks_for_one_account(void **state not_used)
 {
-    static const struct text others[] = {TEXT_INIT(""), TEXT_INIT("anna@casa.tes"), TEXT_INIT("bruno@casa.test"), TEXT_INIT("anna@casa.test\0")};
+    static const struct text others[] = {TEXT_INIT(""), TEXT_INIT("anna@casa.tes"), TEXT_INIT("bruno@casa.test"),
+                                         TEXT_INIT("anna@casa.test\0")};
     struct ticket_keys keys = keys_of("k");
     struct buffer b released_by(buffer_done) = buffer_new(256);
     struct ticket got;

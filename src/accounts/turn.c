@@ -32,12 +32,14 @@ struct turns *turns_new(size_t limit, uint64_t seed)
     struct turns *turns = calloc(1, sizeof *turns);
     must(turns != NULL);
     /* two shares a job that waits, and those of the jobs that were served of late */
-    *turns = (struct turns){.limit = limit, .shares = map_new(4 * limit, seed), .places = calloc(limit, sizeof *turns->places)};
+    *turns = (struct turns){
+        .limit = limit, .shares = map_new(4 * limit, seed), .places = calloc(limit, sizeof *turns->places)};
     must(turns->places != NULL);
     return turns;
 }
 
-/* Shares that nobody waits in, and (unless all) that were not served of late, go. Keys are copied out: a map is not changed while walked. */
+/* Shares that nobody waits in, and (unless all) that were not served of late, go. Keys are copied out: a map is not
+ * changed while walked. */
 static void forget(struct turns *turns, bool all)
 {
     struct map kept = map_new(turns->shares.limit, turns->shares.seed);
@@ -97,7 +99,8 @@ bool turns_add(struct turns *turns, struct text network, struct text account, vo
         return false;
     n->waiting++;
     a->waiting++;
-    turns->places[turns->count++] = (struct place){.job = job, .network = n, .account = a, .order = turns->next_order++};
+    turns->places[turns->count++] =
+        (struct place){.job = job, .network = n, .account = a, .order = turns->next_order++};
     return true;
 }
 

@@ -2,23 +2,26 @@
 #include "accounts/store.h"
 
 /* The key, when an account may have that address; domain points into key. */
-static enum accounts_result key_for_new(struct accounts *a, const struct address *address, struct buffer *key, struct text *ret_domain, struct buffer *why)
+static enum accounts_result key_for_new(struct accounts *a, const struct address *address, struct buffer *key,
+                                        struct text *ret_domain, struct buffer *why)
 {
     struct arena arena released_by(arena_done) = arena_new(8192);
     struct store_domain ours;
     struct text local;
-    if (address->local.length == 0 || address->domain.length == 0 || address_is_literal(address) || address_has_empty_local(address))
+    if (address->local.length == 0 || address->domain.length == 0 || address_is_literal(address) ||
+        address_has_empty_local(address))
         return store_refuse(why, ACCOUNTS_REFUSED, "an account needs a whole address, like anna@casa.test");
     if (!store_address_key(key, address))
         return store_refuse(why, ACCOUNTS_REFUSED, "the address is too long");
     store_key_split(buffer_text(key), &local, ret_domain);
     enum accounts_result result = store_domain_find(a, *ret_domain, &arena, &ours);
     if (result == ACCOUNTS_UNKNOWN)
-        return store_refuse(why, ACCOUNTS_UNKNOWN, "%.*s is none of our domains: add it first (portiere domain add %.*s)", TEXT_ARGUMENTS(*ret_domain),
-                            TEXT_ARGUMENTS(*ret_domain));
+        return store_refuse(why, ACCOUNTS_UNKNOWN,
+                            "%.*s is none of our domains: add it first (portiere domain add %.*s)",
+                            TEXT_ARGUMENTS(*ret_domain), TEXT_ARGUMENTS(*ret_domain));
     if (result == ACCOUNTS_OK && ours.alias_of.length)
-        return store_refuse(why, ACCOUNTS_REFUSED, "%.*s is an alias of %.*s: use that domain", TEXT_ARGUMENTS(*ret_domain),
-                            TEXT_ARGUMENTS(ours.alias_of));
+        return store_refuse(why, ACCOUNTS_REFUSED, "%.*s is an alias of %.*s: use that domain",
+                            TEXT_ARGUMENTS(*ret_domain), TEXT_ARGUMENTS(ours.alias_of));
     return result == ACCOUNTS_OK ? ACCOUNTS_OK : store_unavailable(a, why);
 }
 
@@ -29,13 +32,15 @@ static enum accounts_result check_free(struct accounts *a, struct text key, stru
     enum accounts_result result = store_user_find(a, key, &arena, &user);
     if (result == ACCOUNTS_OK)
         return store_refuse(why, ACCOUNTS_EXISTS, "there is an account %.*s already", TEXT_ARGUMENTS(key));
-    sqlite3_stmt *q released_by(store_query_done) = result == ACCOUNTS_UNKNOWN ? store_query(a, QUERY_ALIAS_FIND) : NULL;
+    sqlite3_stmt *q released_by(store_query_done) =
+        result == ACCOUNTS_UNKNOWN ? store_query(a, QUERY_ALIAS_FIND) : NULL;
     if (!q)
         return store_unavailable(a, why);
     store_bind_text(q, 1, key);
     enum store_step step = store_step(a, q);
     if (step == STORE_ROW)
-        return store_refuse(why, ACCOUNTS_EXISTS, "there is an alias %.*s already: remove it first", TEXT_ARGUMENTS(key));
+        return store_refuse(why, ACCOUNTS_EXISTS, "there is an alias %.*s already: remove it first",
+                            TEXT_ARGUMENTS(key));
     return step == STORE_END ? ACCOUNTS_OK : store_unavailable(a, why);
 }
 
@@ -47,8 +52,8 @@ enum accounts_result accounts_user_may_add(struct accounts *a, const struct addr
     return result == ACCOUNTS_OK ? check_free(a, buffer_text(&key), why) : result;
 }
 
-static enum accounts_result insert_user(struct accounts *a, struct text key, struct text domain, struct text credential, uint64_t quota,
-                                        int64_t now_ms, struct buffer *why)
+static enum accounts_result insert_user(struct accounts *a, struct text key, struct text domain, struct text credential,
+                                        uint64_t quota, int64_t now_ms, struct buffer *why)
 {
     sqlite3_stmt *q released_by(store_query_done) = store_query(a, QUERY_USER_ADD);
     if (!q)
@@ -61,8 +66,8 @@ static enum accounts_result insert_user(struct accounts *a, struct text key, str
     return store_step(a, q) == STORE_END ? ACCOUNTS_OK : store_unavailable(a, why);
 }
 
-enum accounts_result accounts_user_add(struct accounts *a, const struct address *address, struct text credential, uint64_t quota, int64_t now_ms,
-                                       struct buffer *why)
+enum accounts_result accounts_user_add(struct accounts *a, const struct address *address, struct text credential,
+                                       uint64_t quota, int64_t now_ms, struct buffer *why)
 {
     struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
     struct text domain;
@@ -108,8 +113,8 @@ enum accounts_result accounts_user_remove(struct accounts *a, const struct addre
 }
 
 /* One column of one account: a text, or a number when text is NULL. */
-static enum accounts_result update_user(struct accounts *a, enum store_query query, struct text key, const struct text *text, uint64_t number,
-                                        struct buffer *why)
+static enum accounts_result update_user(struct accounts *a, enum store_query query, struct text key,
+                                        const struct text *text, uint64_t number, struct buffer *why)
 {
     sqlite3_stmt *q released_by(store_query_done) = store_query(a, query);
     if (!q)
@@ -124,8 +129,8 @@ static enum accounts_result update_user(struct accounts *a, enum store_query que
     return sqlite3_changes(a->database) ? ACCOUNTS_OK : unknown(key, why);
 }
 
-static enum accounts_result change_user(struct accounts *a, enum store_query query, const struct address *address, const struct text *text,
-                                        uint64_t number, struct buffer *why)
+static enum accounts_result change_user(struct accounts *a, enum store_query query, const struct address *address,
+                                        const struct text *text, uint64_t number, struct buffer *why)
 {
     struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
     if (!store_address_key(&key, address))
@@ -135,24 +140,28 @@ static enum accounts_result change_user(struct accounts *a, enum store_query que
     return store_change_end(a, update_user(a, query, buffer_text(&key), text, number, why), why);
 }
 
-enum accounts_result accounts_user_credential(struct accounts *a, const struct address *address, struct text credential, struct buffer *why)
+enum accounts_result accounts_user_credential(struct accounts *a, const struct address *address, struct text credential,
+                                              struct buffer *why)
 {
     return change_user(a, QUERY_USER_CREDENTIAL, address, &credential, 0, why);
 }
 
-enum accounts_result accounts_user_disable(struct accounts *a, const struct address *address, bool is_disabled, struct buffer *why)
+enum accounts_result accounts_user_disable(struct accounts *a, const struct address *address, bool is_disabled,
+                                           struct buffer *why)
 {
     return change_user(a, QUERY_USER_DISABLED, address, NULL, is_disabled, why);
 }
 
-enum accounts_result accounts_user_quota(struct accounts *a, const struct address *address, uint64_t quota, struct buffer *why)
+enum accounts_result accounts_user_quota(struct accounts *a, const struct address *address, uint64_t quota,
+                                         struct buffer *why)
 {
     if (quota > INT64_MAX)
         return store_refuse(why, ACCOUNTS_REFUSED, "the quota is too large");
     return change_user(a, QUERY_USER_QUOTA, address, NULL, quota, why);
 }
 
-enum accounts_result accounts_user_renew(struct accounts *a, struct text account, struct text old, struct text credential)
+enum accounts_result accounts_user_renew(struct accounts *a, struct text account, struct text old,
+                                         struct text credential)
 {
     size_t changed;
     if (!store_change_begin(a))
@@ -163,8 +172,8 @@ enum accounts_result accounts_user_renew(struct accounts *a, struct text account
     return ACCOUNTS_UNAVAILABLE;
 }
 
-enum accounts_result accounts_user_list(struct accounts *a, struct text domain, struct text after, uint64_t limit, accounts_user_function *function,
-                                        void *context)
+enum accounts_result accounts_user_list(struct accounts *a, struct text domain, struct text after, uint64_t limit,
+                                        accounts_user_function *function, void *context)
 {
     struct buffer key released_by(buffer_done) = buffer_new(STORE_KEY_LIMIT);
     if (domain.length && !domain_append_key(&key, domain))

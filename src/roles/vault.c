@@ -9,7 +9,8 @@ static void tell_trouble(struct vault *v, bool is_available)
     if (is_available && v->is_trouble_told)
         role_event(v->role, RECORD_NOTICE, TEXT("accounts-available"), NULL, 0);
     if (!is_available && !v->is_trouble_told)
-        role_event(v->role, RECORD_ALARM, TEXT("accounts-unavailable"), (struct text[]){TEXT("why"), accounts_problem(v->accounts)}, 2);
+        role_event(v->role, RECORD_ALARM, TEXT("accounts-unavailable"),
+                   (struct text[]){TEXT("why"), accounts_problem(v->accounts)}, 2);
     v->is_trouble_told = !is_available;
 }
 
@@ -21,8 +22,8 @@ void vault_tell_generation(struct vault *v)
         return;
     v->told_generation = changed.generation;
     for (size_t i = 0; i < length_of(listeners); i++)
-        ignored(link_send(listeners[i] == PEERS_SUPERVISOR ? &v->role->supervisor : role_link(v->role, listeners[i]), PEERS_accounts_changed,
-                          &changed, NULL)); /* who is not there hears it when linked */
+        ignored(link_send(listeners[i] == PEERS_SUPERVISOR ? &v->role->supervisor : role_link(v->role, listeners[i]),
+                          PEERS_accounts_changed, &changed, NULL)); /* who is not there hears it when linked */
 }
 
 bool vault_refresh(struct vault *v)
@@ -51,7 +52,8 @@ static bool prepare(struct role *role)
     };
     must(ticket_keys_add(&v->tickets, text_of(key, sizeof key)));
     OPENSSL_cleanse(key, sizeof key);
-    /* Outside the sandbox, so that SQLite's own source of random numbers is read; a store in trouble is tried again later. */
+    /* Outside the sandbox, so that SQLite's own source of random numbers is read; a store in trouble is tried again
+     * later. */
     tell_trouble(v, accounts_refresh(v->accounts, clock_monotonic_ms()));
     v->told_generation = accounts_generation(v->accounts);
     return true;
@@ -75,7 +77,8 @@ static void begin(struct role *role)
     loop_timer_set(v->tick, VAULT_TICK_MS);
 }
 
-static void message(struct role *role, struct link *from, const struct peers_message *m, struct channel_descriptors *files not_used)
+static void message(struct role *role, struct link *from, const struct peers_message *m,
+                    struct channel_descriptors *files not_used)
 {
     struct vault *v = role->context;
     switch ((int)m->type) { /* what may come to the vault; peers.def keeps the others away */

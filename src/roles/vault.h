@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vault: the role that knows who exists and who may enter. It joins the accounts store, the dialogue of a log-in and the verifiers; here
- * is what its files share. Everything runs in one loop and nothing waits in it: a password goes to a verifier and the answer comes back
- * as a call. What holds a password is wiped, and no event or answer shows one. A store in trouble makes every answer "unavailable". */
+/* vault: the role that knows who exists and who may enter. It joins the accounts store, the dialogue of a log-in and
+ * the verifiers; here is what its files share. Everything runs in one loop and nothing waits in it: a password goes to
+ * a verifier and the answer comes back as a call. What holds a password is wiped, and no event or answer shows one. A
+ * store in trouble makes every answer "unavailable". */
 #ifndef ROLES_VAULT_H
 #define ROLES_VAULT_H
 
@@ -13,10 +14,10 @@
 
 enum {
     VAULT_TICK_MS = 1000,
-    VAULT_CHECKS = 1024,          /* passwords that wait for a verifier */
-    VAULT_CHECK_MS = 20000,       /* how long one waits: less than front does */
+    VAULT_CHECKS = 1024,    /* passwords that wait for a verifier */
+    VAULT_CHECK_MS = 20000, /* how long one waits: less than front does */
     VAULT_EXCHANGES = 20000,
-    VAULT_EXCHANGE_MS = 600000,   /* a dialogue that nobody goes on with */
+    VAULT_EXCHANGE_MS = 600000, /* a dialogue that nobody goes on with */
     VAULT_TICKET_MS = 86400000,
 };
 
@@ -26,9 +27,9 @@ struct vault {
     struct role *role;
     struct accounts *accounts;
     struct ticket_keys tickets;
-    struct turns *turns;             /* of struct vault_check */
-    struct map exchanges;            /* 16 octets, link and exchange, to struct vault_exchange */
-    struct vault_check *busy;        /* those a verifier has, linked */
+    struct turns *turns;      /* of struct vault_check */
+    struct map exchanges;     /* 16 octets, link and exchange, to struct vault_exchange */
+    struct vault_check *busy; /* those a verifier has, linked */
     struct loop_timer *tick;
     uint64_t next_check;
     uint64_t told_generation;
@@ -40,7 +41,8 @@ struct vault {
 bool vault_refresh(struct vault *v);
 void vault_tell_generation(struct vault *v);
 
-/* --- vault_check.c: passwords and verifiers ------------------------------------------------------------------------------------ */
+/* --- vault_check.c: passwords and verifiers
+ * ------------------------------------------------------------------------------------ */
 enum vault_verdict { VAULT_WRONG, VAULT_RIGHT, VAULT_NO_VERDICT };
 
 /* record: the credential that was made, or the better one. Called once, unless dropped. */
@@ -59,23 +61,27 @@ struct vault_check *vault_check_new(struct vault *v, const struct vault_question
 void vault_check_drop(struct vault *v, struct vault_check **check); /* the function is not called any more */
 void vault_check_answered(struct vault *v, struct link *verifier, const struct peers_verify_answer *answer);
 void vault_check_unlinked(struct vault *v, struct link *verifier);
-void vault_check_serve(struct vault *v); /* to be called after vault_check_new; the function may be called from within */
+void vault_check_serve(
+    struct vault *v); /* to be called after vault_check_new; the function may be called from within */
 void vault_check_tick(struct vault *v, uint64_t now_ms);
 void vault_check_done(struct vault *v);
 size_t vault_verifiers(struct vault *v);
 
-/* --- vault_login.c ------------------------------------------------------------------------------------------------------------- */
+/* --- vault_login.c
+ * ------------------------------------------------------------------------------------------------------------- */
 void vault_login(struct vault *v, struct link *from, const struct peers_login_ask *ask);
 void vault_login_drop(struct vault *v, struct link *from, uint64_t exchange);
 void vault_login_unlinked(struct vault *v, struct link *from);
 void vault_login_tick(struct vault *v, uint64_t now_ms);
 void vault_login_done(struct vault *v);
 
-/* --- vault_address.c ----------------------------------------------------------------------------------------------------------- */
+/* --- vault_address.c
+ * ----------------------------------------------------------------------------------------------------------- */
 void vault_addresses(struct vault *v, struct link *from, const struct peers_addresses_ask *ask);
 void vault_route(struct vault *v, struct link *from, const struct peers_route_ask *ask);
 
-/* --- vault_command.c, vault_list.c ----------------------------------------------------------------------------------------------- */
+/* --- vault_command.c, vault_list.c
+ * ----------------------------------------------------------------------------------------------- */
 void vault_command(struct vault *v, struct link *from, const struct peers_command_ask *ask);
 void vault_command_domain_list(struct vault *v, struct link *from, const struct peers_command_ask *ask);
 void vault_command_domain_first(struct vault *v, struct link *from, const struct peers_command_ask *ask);

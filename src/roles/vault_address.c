@@ -22,7 +22,8 @@ void vault_addresses(struct vault *v, struct link *from, const struct peers_addr
     for (size_t i = 0; i < ask->addresses.count; i++)
         kinds[i] = (char)kind_of(v, ask->addresses.items[i], ask->login);
     /* asked after the answers: a store that broke meanwhile has another generation */
-    struct peers_addresses_answer answer = {.tag = ask->tag, .generation = accounts_generation(v->accounts), .kinds = text_of(kinds, ask->addresses.count)};
+    struct peers_addresses_answer answer = {
+        .tag = ask->tag, .generation = accounts_generation(v->accounts), .kinds = text_of(kinds, ask->addresses.count)};
     ignored(link_send(from, PEERS_addresses_answer, &answer, NULL)); /* who asked is gone */
 }
 
@@ -34,7 +35,10 @@ void vault_route(struct vault *v, struct link *from, const struct peers_route_as
     vault_refresh(v);
     if (ask->recipient.length && address_parse(ask->recipient, true, &address) == ADDRESS_OK)
         route = accounts_resolve(v->accounts, v->role->settings, &address, TEXT_NONE, &arena);
-    struct peers_route_answer answer = {.tag = ask->tag, .kind = route.kind, .account = route.account, .quota = route.quota,
+    struct peers_route_answer answer = {.tag = ask->tag,
+                                        .kind = route.kind,
+                                        .account = route.account,
+                                        .quota = route.quota,
                                         .forwards = {.items = route.forwards, .count = route.forward_count}};
     ignored(link_send(from, PEERS_route_answer, &answer, NULL)); /* who asked is gone */
 }

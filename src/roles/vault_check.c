@@ -74,8 +74,11 @@ void vault_check_serve(struct vault *v)
     struct link *verifier;
     struct vault_check *check;
     while ((verifier = idle_verifier(v)) && (check = turns_take(v->turns))) {
-        struct peers_verify_ask ask = {.tag = check->tag, .is_new = check->is_new, .mechanism = check->mechanism,
-                                       .record = buffer_text(&check->record), .response = buffer_text(&check->response)};
+        struct peers_verify_ask ask = {.tag = check->tag,
+                                       .is_new = check->is_new,
+                                       .mechanism = check->mechanism,
+                                       .record = buffer_text(&check->record),
+                                       .response = buffer_text(&check->response)};
         check->verifier = verifier;
         check->next = v->busy;
         v->busy = check;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands of an administrator that change accounts. Each is logged with who asked; a new password goes to a verifier first. */
+/* Commands of an administrator that change accounts. Each is logged with who asked; a new password goes to a verifier
+ * first. */
 #include "roles/vault.h"
 
 #include "accounts/credential.h"
@@ -13,12 +14,13 @@ enum { WHY_LIMIT = 3000 };
 
 void vault_command_end(struct link *to, uint64_t tag, enum accounts_result result, const struct buffer *why)
 {
-    role_end(to, tag, result == ACCOUNTS_OK ? COMMAND_EXIT_DONE : COMMAND_EXIT_FAILED, result == ACCOUNTS_OK ? TEXT_NONE : buffer_text(why));
+    role_end(to, tag, result == ACCOUNTS_OK ? COMMAND_EXIT_DONE : COMMAND_EXIT_FAILED,
+             result == ACCOUNTS_OK ? TEXT_NONE : buffer_text(why));
 }
 
 /* One event for what was done or refused; the password is never among the pairs. */
-static void log_change(struct vault *v, struct text name, struct text caller, const struct text *pairs, size_t count, enum accounts_result result,
-                       const struct buffer *why)
+static void log_change(struct vault *v, struct text name, struct text caller, const struct text *pairs, size_t count,
+                       enum accounts_result result, const struct buffer *why)
 {
     struct text all[16] = {TEXT("command"), name, TEXT("by"), caller};
     size_t at = 4;
@@ -28,14 +30,17 @@ static void log_change(struct vault *v, struct text name, struct text caller, co
         all[at++] = TEXT("why");
         all[at++] = text_first(buffer_text(why), 500);
     }
-    role_event(v->role, RECORD_NOTICE, result == ACCOUNTS_OK ? TEXT("accounts-changed") : TEXT("accounts-change-refused"), all, at);
+    role_event(v->role, RECORD_NOTICE,
+               result == ACCOUNTS_OK ? TEXT("accounts-changed") : TEXT("accounts-change-refused"), all, at);
 }
 
 /* Logs, answers, tells the others. */
-static void end_change(struct vault *v, struct link *from, const struct peers_command_ask *ask, enum accounts_result result, const struct buffer *why)
+static void end_change(struct vault *v, struct link *from, const struct peers_command_ask *ask,
+                       enum accounts_result result, const struct buffer *why)
 {
-    static const struct text shown[] = {TEXT_INIT("domain"), TEXT_INIT("address"), TEXT_INIT("alias"), TEXT_INIT("target"),
-                                        TEXT_INIT("sender"), TEXT_INIT("quota"), TEXT_INIT("remove")};
+    static const struct text shown[] = {TEXT_INIT("domain"), TEXT_INIT("address"), TEXT_INIT("alias"),
+                                        TEXT_INIT("target"), TEXT_INIT("sender"),  TEXT_INIT("quota"),
+                                        TEXT_INIT("remove")};
     struct text pairs[2 * length_of(shown)];
     size_t count = 0;
     for (size_t i = 0; i < length_of(shown); i++) {
@@ -57,14 +62,16 @@ static enum accounts_result refuse(struct buffer *why, struct text words)
 }
 
 /* The address under that name; "@domain" only where a domain will do. */
-static bool take_address(const struct peers_command_ask *ask, struct text name, bool may_be_domain, struct address *ret_address, struct buffer *why)
+static bool take_address(const struct peers_command_ask *ask, struct text name, bool may_be_domain,
+                         struct address *ret_address, struct buffer *why)
 {
     struct text value = role_argument(ask, name);
     struct address address = {.local = TEXT_NONE, .domain = text_after(value, 1)};
     bool is_domain = may_be_domain && text_starts_with(value, TEXT("@")) && domain_is_valid(address.domain, true);
-    if (!is_domain && (address_parse(value, true, &address) != ADDRESS_OK || address.local.length == 0 || address.domain.length == 0)) {
-        ignored(buffer_append_format(why, "%.*s: \"%.*s\" is no mail address; right would be anna@casa.test", TEXT_ARGUMENTS(name),
-                                     TEXT_ARGUMENTS(text_first(value, 300)))); /* fits */
+    if (!is_domain && (address_parse(value, true, &address) != ADDRESS_OK || address.local.length == 0 ||
+                       address.domain.length == 0)) {
+        ignored(buffer_append_format(why, "%.*s: \"%.*s\" is no mail address; right would be anna@casa.test",
+                                     TEXT_ARGUMENTS(name), TEXT_ARGUMENTS(text_first(value, 300)))); /* fits */
         return false;
     }
     *ret_address = address;
@@ -80,7 +87,8 @@ static bool take_quota(const struct peers_command_ask *ask, uint64_t *ret_quota,
     return false;
 }
 
-/* --- commands without a password ------------------------------------------------------------------------------------------------------ */
+/* --- commands without a password
+ * ------------------------------------------------------------------------------------------------------ */
 
 static enum accounts_result domain_add(struct vault *v, const struct peers_command_ask *ask, struct buffer *why)
 {
@@ -98,25 +106,31 @@ static enum accounts_result domain_catch_all(struct vault *v, const struct peers
     bool has_address = role_argument(ask, TEXT("address")).length > 0;
     if (has_address && !take_address(ask, TEXT("address"), false, &address, why))
         return ACCOUNTS_REFUSED;
-    return accounts_domain_catch_all(v->accounts, role_argument(ask, TEXT("domain")), has_address ? &address : NULL, why);
+    return accounts_domain_catch_all(v->accounts, role_argument(ask, TEXT("domain")), has_address ? &address : NULL,
+                                     why);
 }
 
 static enum accounts_result account_remove(struct vault *v, const struct peers_command_ask *ask, struct buffer *why)
 {
     struct address address;
-    return take_address(ask, TEXT("address"), false, &address, why) ? accounts_user_remove(v->accounts, &address, why) : ACCOUNTS_REFUSED;
+    return take_address(ask, TEXT("address"), false, &address, why) ? accounts_user_remove(v->accounts, &address, why)
+                                                                    : ACCOUNTS_REFUSED;
 }
 
 static enum accounts_result account_disable(struct vault *v, const struct peers_command_ask *ask, struct buffer *why)
 {
     struct address address;
-    return take_address(ask, TEXT("address"), false, &address, why) ? accounts_user_disable(v->accounts, &address, true, why) : ACCOUNTS_REFUSED;
+    return take_address(ask, TEXT("address"), false, &address, why)
+               ? accounts_user_disable(v->accounts, &address, true, why)
+               : ACCOUNTS_REFUSED;
 }
 
 static enum accounts_result account_enable(struct vault *v, const struct peers_command_ask *ask, struct buffer *why)
 {
     struct address address;
-    return take_address(ask, TEXT("address"), false, &address, why) ? accounts_user_disable(v->accounts, &address, false, why) : ACCOUNTS_REFUSED;
+    return take_address(ask, TEXT("address"), false, &address, why)
+               ? accounts_user_disable(v->accounts, &address, false, why)
+               : ACCOUNTS_REFUSED;
 }
 
 static enum accounts_result account_quota(struct vault *v, const struct peers_command_ask *ask, struct buffer *why)
@@ -131,7 +145,8 @@ static enum accounts_result account_quota(struct vault *v, const struct peers_co
 static enum accounts_result account_send_as(struct vault *v, const struct peers_command_ask *ask, struct buffer *why)
 {
     struct address address, sender;
-    if (!take_address(ask, TEXT("address"), false, &address, why) || !take_address(ask, TEXT("sender"), true, &sender, why))
+    if (!take_address(ask, TEXT("address"), false, &address, why) ||
+        !take_address(ask, TEXT("sender"), true, &sender, why))
         return ACCOUNTS_REFUSED;
     if (text_equals(role_argument(ask, TEXT("remove")), TEXT("yes")))
         return accounts_send_as_remove(v->accounts, &address, &sender, why);
@@ -155,14 +170,16 @@ static enum accounts_result alias_remove(struct vault *v, const struct peers_com
 {
     struct address alias, target;
     bool has_target = role_argument(ask, TEXT("target")).length > 0;
-    if (!take_address(ask, TEXT("alias"), true, &alias, why) || (has_target && !take_address(ask, TEXT("target"), true, &target, why)))
+    if (!take_address(ask, TEXT("alias"), true, &alias, why) ||
+        (has_target && !take_address(ask, TEXT("target"), true, &target, why)))
         return ACCOUNTS_REFUSED;
     if (alias.local.length == 0)
         return accounts_alias_domain_remove(v->accounts, alias.domain, has_target ? target.domain : TEXT_NONE, why);
     return accounts_alias_remove(v->accounts, &alias, has_target ? &target : NULL, why);
 }
 
-/* --- commands with a password --------------------------------------------------------------------------------------------------------- */
+/* --- commands with a password
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* What is kept while a verifier hashes. */
 struct hashing {
@@ -174,7 +191,8 @@ struct hashing {
     bool is_new_account;
 };
 
-static enum accounts_result keep_credential(struct vault *v, struct hashing *h, struct text credential, struct buffer *why)
+static enum accounts_result keep_credential(struct vault *v, struct hashing *h, struct text credential,
+                                            struct buffer *why)
 {
     if (h->is_new_account)
         return accounts_user_add(v->accounts, &h->address, credential, h->quota, clock_wall_ms(), why);
@@ -187,9 +205,11 @@ static void hashed(struct vault *v, void *context, enum vault_verdict verdict, s
     struct buffer why released_by(buffer_done) = buffer_new(WHY_LIMIT);
     enum accounts_result result = ACCOUNTS_REFUSED;
     if (verdict == VAULT_NO_VERDICT)
-        result = refuse(&why, TEXT("no verifier answered: portiere status shows whether one runs; nothing was changed"));
+        result =
+            refuse(&why, TEXT("no verifier answered: portiere status shows whether one runs; nothing was changed"));
     else if (verdict == VAULT_WRONG || record.length == 0)
-        result = refuse(&why, TEXT("the password holds characters that no password may hold (RFC 4013); nothing was changed"));
+        result = refuse(
+            &why, TEXT("the password holds characters that no password may hold (RFC 4013); nothing was changed"));
     else if (!vault_refresh(v))
         result = refuse(&why, accounts_problem(v->accounts));
     else
@@ -204,7 +224,8 @@ static bool copy_ask(struct hashing *h, const struct peers_command_ask *ask)
     static const struct text kept[] = {TEXT_INIT("address"), TEXT_INIT("quota")};
     struct text *items = arena_take_array(&h->arena, 2 * length_of(kept), sizeof *items);
     h->ask = (struct peers_command_ask){.tag = ask->tag, .right = ask->right};
-    if (!items || !arena_copy(&h->arena, ask->name, &h->ask.name) || !arena_copy(&h->arena, ask->caller, &h->ask.caller))
+    if (!items || !arena_copy(&h->arena, ask->name, &h->ask.name) ||
+        !arena_copy(&h->arena, ask->caller, &h->ask.caller))
         return false;
     for (size_t i = 0; i < length_of(kept); i++) {
         items[2 * i] = kept[i];
@@ -216,7 +237,8 @@ static bool copy_ask(struct hashing *h, const struct peers_command_ask *ask)
 }
 
 /* False: the command has ended already. */
-static bool begin_hashing(struct vault *v, struct link *from, const struct peers_command_ask *ask, bool is_new_account, uint64_t quota, struct buffer *why)
+static bool begin_hashing(struct vault *v, struct link *from, const struct peers_command_ask *ask, bool is_new_account,
+                          uint64_t quota, struct buffer *why)
 {
     struct hashing *h = calloc(1, sizeof *h);
     must(h != NULL);
@@ -231,13 +253,18 @@ static bool begin_hashing(struct vault *v, struct link *from, const struct peers
         vault_check_serve(v);
         return true;
     }
-    ignored(refuse(why, TEXT("no verifier is there to hash the password, or too many wait: portiere status shows it; try again"))); /* told */
+    ignored(refuse(
+        why,
+        TEXT(
+            "no verifier is there to hash the password, or too many wait: portiere status shows it; try again"))); /* told
+                                                                                                                    */
     arena_done(&h->arena);
     free(h);
     return false;
 }
 
-static enum accounts_result check_password(struct vault *v, const struct peers_command_ask *ask, const struct address *address, struct buffer *why)
+static enum accounts_result check_password(struct vault *v, const struct peers_command_ask *ask,
+                                           const struct address *address, struct buffer *why)
 {
     unsigned faults = password_faults(v->role->settings, address, role_argument(ask, TEXT("password")));
     password_faults_append(why, faults, v->role->settings);
@@ -289,12 +316,15 @@ static void account_password(struct vault *v, struct link *from, const struct pe
     end_change(v, from, ask, result, &why);
 }
 
-/* --- the table -------------------------------------------------------------------------------------------------------------------------- */
+/* --- the table
+ * --------------------------------------------------------------------------------------------------------------------------
+ */
 
 static const struct {
     enum command_id command;
-    enum accounts_result (*change)(struct vault *v, const struct peers_command_ask *ask, struct buffer *why); /* ends with its result */
-    void (*run)(struct vault *v, struct link *from, const struct peers_command_ask *ask);                     /* or ends by itself */
+    enum accounts_result (*change)(struct vault *v, const struct peers_command_ask *ask,
+                                   struct buffer *why);                                   /* ends with its result */
+    void (*run)(struct vault *v, struct link *from, const struct peers_command_ask *ask); /* or ends by itself */
 } handlers[] = {
     {.command = COMMAND_domain_add, .change = domain_add},
     {.command = COMMAND_domain_remove, .change = domain_remove},
@@ -344,5 +374,6 @@ void vault_command(struct vault *v, struct link *from, const struct peers_comman
 {
     run(v, from, ask);
     struct text password = role_argument(ask, TEXT("password"));
-    explicit_bzero((char *)(uintptr_t)password.bytes, password.length); /* the packet it came in lives on until the next one */
+    explicit_bzero((char *)(uintptr_t)password.bytes,
+                   password.length); /* the packet it came in lives on until the next one */
 }

@@ -69,11 +69,11 @@ static void domain_row(void *context, const struct accounts_domain *domain)
     struct list *list = context;
     struct numbers n released_by(numbers_done) = numbers_new();
     struct text pairs[] = {
-        TEXT("domain"),   domain->name,
-        TEXT("accounts"), number(&n, domain->users),
-        TEXT("alias_of"), domain->alias_of,
+        TEXT("domain"),    domain->name,
+        TEXT("accounts"),  number(&n, domain->users),
+        TEXT("alias_of"),  domain->alias_of,
         TEXT("catch_all"), domain->catch_all,
-        TEXT("created"),  number(&n, (uint64_t)domain->created_ms),
+        TEXT("created"),   number(&n, (uint64_t)domain->created_ms),
     };
     role_row(list->to, list->tag, pairs, length_of(pairs));
     buffer_clear(&list->place);
@@ -122,7 +122,9 @@ static void user_row(void *context, const struct accounts_user *user)
 void vault_command_account_list(struct vault *v, struct link *from, const struct peers_command_ask *ask)
 {
     struct list list = list_begin(from, ask);
-    list_end(v, &list, accounts_user_list(v->accounts, role_argument(ask, TEXT("domain")), role_argument(ask, TEXT("after")), list.limit, user_row, &list));
+    list_end(v, &list,
+             accounts_user_list(v->accounts, role_argument(ask, TEXT("domain")), role_argument(ask, TEXT("after")),
+                                list.limit, user_row, &list));
 }
 
 static void alias_row(void *context, const struct accounts_pair *alias)
@@ -142,7 +144,9 @@ void vault_command_alias_list(struct vault *v, struct link *from, const struct p
     struct text rest = role_argument(ask, TEXT("after"));
     struct accounts_pair after = {.name = text_take_until(&rest, '\n')}; /* no address holds a line break */
     after.value = rest;
-    list_end(v, &list, accounts_alias_list(v->accounts, role_argument(ask, TEXT("domain")), &after, list.limit, alias_row, &list));
+    list_end(
+        v, &list,
+        accounts_alias_list(v->accounts, role_argument(ask, TEXT("domain")), &after, list.limit, alias_row, &list));
 }
 
 void vault_command_address_kinds(struct vault *v, struct link *from, const struct peers_command_ask *ask)
@@ -152,10 +156,12 @@ void vault_command_address_kinds(struct vault *v, struct link *from, const struc
     struct text given = role_argument(ask, TEXT("address"));
     struct address address = {.local = TEXT_NONE, .domain = TEXT_NONE};
     if (given.length && address_parse(given, true, &address) != ADDRESS_OK) {
-        role_end(from, ask->tag, COMMAND_EXIT_FAILED, TEXT("address: that is no mail address; right would be anna@casa.test"));
+        role_end(from, ask->tag, COMMAND_EXIT_FAILED,
+                 TEXT("address: that is no mail address; right would be anna@casa.test"));
         return;
     }
-    struct accounts_route route = accounts_resolve(v->accounts, v->role->settings, &address, role_argument(ask, TEXT("login")), &arena);
+    struct accounts_route route =
+        accounts_resolve(v->accounts, v->role->settings, &address, role_argument(ask, TEXT("login")), &arena);
     struct text pairs[] = {TEXT("kind"), number(&n, route.kind), TEXT("account"), route.account};
     role_row(from, ask->tag, pairs, length_of(pairs));
     role_end(from, ask->tag, COMMAND_EXIT_DONE, TEXT_NONE);
@@ -167,15 +173,24 @@ void vault_command_status(struct vault *v, struct link *from, const struct peers
     struct accounts_counts counts = {.users = 0};
     bool is_known = accounts_count(v->accounts, &counts) == ACCOUNTS_OK;
     struct text pairs[] = {
-        TEXT("accounts_store"), is_known ? TEXT("available") : accounts_problem(v->accounts),
-        TEXT("domains"),        number(&n, counts.domains),
-        TEXT("accounts"),       number(&n, counts.users),
-        TEXT("aliases"),        number(&n, counts.aliases),
-        TEXT("verifiers"),      number(&n, vault_verifiers(v)),
-        TEXT("logins"),         number(&n, v->logins),
-        TEXT("logins_failed"),  number(&n, v->failures),
-        TEXT("passwords_checked"), number(&n, v->checks),
-        TEXT("passwords_waiting"), number(&n, turns_waiting(v->turns)),
+        TEXT("accounts_store"),
+        is_known ? TEXT("available") : accounts_problem(v->accounts),
+        TEXT("domains"),
+        number(&n, counts.domains),
+        TEXT("accounts"),
+        number(&n, counts.users),
+        TEXT("aliases"),
+        number(&n, counts.aliases),
+        TEXT("verifiers"),
+        number(&n, vault_verifiers(v)),
+        TEXT("logins"),
+        number(&n, v->logins),
+        TEXT("logins_failed"),
+        number(&n, v->failures),
+        TEXT("passwords_checked"),
+        number(&n, v->checks),
+        TEXT("passwords_waiting"),
+        number(&n, turns_waiting(v->turns)),
     };
     role_status(v->role, from, ask->tag, pairs, length_of(pairs));
     role_end(from, ask->tag, COMMAND_EXIT_DONE, TEXT_NONE);

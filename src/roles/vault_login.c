@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Known and unknown names go the same way: an unknown one, a disabled account, one without a password get a credential that looks and
- * costs like theirs, and fails. */
+/* Known and unknown names go the same way: an unknown one, a disabled account, one without a password get a credential
+ * that looks and costs like theirs, and fails. */
 #include "roles/vault.h"
 
 #include "accounts/credential.h"
@@ -56,21 +56,29 @@ static void answer(struct link *to, uint64_t tag, enum mail_login_state state, s
     ignored(link_send(to, PEERS_login_answer, &message, NULL)); /* nobody waits for it any more */
 }
 
-/* --- the end of an exchange ------------------------------------------------------------------------------------------------------- */
+/* --- the end of an exchange
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void log_end(struct vault_exchange *x, bool is_done)
 {
     struct buffer session released_by(buffer_done) = buffer_new(24);
     ignored(buffer_append_number(&session, x->session)); /* 20 digits fit */
     const struct text pairs[] = {
-        TEXT("login"),     text_first(buffer_text(&x->login.name), 320),
-        TEXT("client"),    buffer_text(&x->client),
-        TEXT("service"),   buffer_text(&x->service),
-        TEXT("mechanism"), login_mechanism_word(x->login.mechanism),
-        TEXT("session"),   buffer_text(&session),
-        is_done ? TEXT("account") : TEXT("why"), is_done ? buffer_text(&x->account) : x->why,
+        TEXT("login"),
+        text_first(buffer_text(&x->login.name), 320),
+        TEXT("client"),
+        buffer_text(&x->client),
+        TEXT("service"),
+        buffer_text(&x->service),
+        TEXT("mechanism"),
+        login_mechanism_word(x->login.mechanism),
+        TEXT("session"),
+        buffer_text(&session),
+        is_done ? TEXT("account") : TEXT("why"),
+        is_done ? buffer_text(&x->account) : x->why,
     };
-    role_event(x->vault->role, is_done ? RECORD_INFO : RECORD_NOTICE, is_done ? TEXT("login") : TEXT("login-failed"), pairs, length_of(pairs));
+    role_event(x->vault->role, is_done ? RECORD_INFO : RECORD_NOTICE, is_done ? TEXT("login") : TEXT("login-failed"),
+               pairs, length_of(pairs));
 }
 
 /* Answers, logs and forgets. */
@@ -87,12 +95,15 @@ static void succeed(struct vault_exchange *x)
 {
     struct vault *v = x->vault;
     struct buffer octets released_by(buffer_done) = buffer_new(TICKET_LENGTH);
-    struct ticket ticket = {.account = buffer_text(&x->account), .session = x->session, .expires_ms = clock_monotonic_ms() + VAULT_TICKET_MS};
+    struct ticket ticket = {.account = buffer_text(&x->account),
+                            .session = x->session,
+                            .expires_ms = clock_monotonic_ms() + VAULT_TICKET_MS};
     if (!ticket_make(&v->tickets, &ticket, &octets)) {
         fail(x, MAIL_LOGIN_UNAVAILABLE, TEXT("no ticket could be made"));
         return;
     }
-    struct peers_login_answer done = {.tag = x->tag, .state = MAIL_LOGIN_DONE, .account = ticket.account, .ticket = buffer_text(&octets)};
+    struct peers_login_answer done = {
+        .tag = x->tag, .state = MAIL_LOGIN_DONE, .account = ticket.account, .ticket = buffer_text(&octets)};
     v->logins++;
     ignored(link_send(x->from, PEERS_login_answer, &done, NULL)); /* nobody waits for it any more */
     log_end(x, true);
@@ -101,11 +112,14 @@ static void succeed(struct vault_exchange *x)
 
 static void renew(struct vault_exchange *x, struct text better)
 {
-    if (accounts_user_renew(x->vault->accounts, buffer_text(&x->account), buffer_text(&x->credential), better) == ACCOUNTS_OK)
-        role_event(x->vault->role, RECORD_INFO, TEXT("credential-renewed"), (struct text[]){TEXT("account"), buffer_text(&x->account)}, 2);
+    if (accounts_user_renew(x->vault->accounts, buffer_text(&x->account), buffer_text(&x->credential), better) ==
+        ACCOUNTS_OK)
+        role_event(x->vault->role, RECORD_INFO, TEXT("credential-renewed"),
+                   (struct text[]){TEXT("account"), buffer_text(&x->account)}, 2);
 }
 
-/* An account may have been disabled or removed, or got another password, while the verifier was at it: what counts is now. */
+/* An account may have been disabled or removed, or got another password, while the verifier was at it: what counts is
+ * now. */
 static bool is_still_so(struct vault_exchange *x)
 {
     struct arena arena released_by(arena_done) = arena_new(8192);
@@ -137,13 +151,16 @@ static void checked(struct vault *v not_used, void *context, enum vault_verdict 
     }
 }
 
-/* --- steps ------------------------------------------------------------------------------------------------------------------------- */
+/* --- steps
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool take_fake(struct vault_exchange *x, struct text why)
 {
     struct text key;
     x->why = why;
-    return accounts_fake_key(x->vault->accounts, &key) == ACCOUNTS_OK && credential_make_fake(key, buffer_text(&x->login.name), &x->credential);
+    return accounts_fake_key(x->vault->accounts, &key) == ACCOUNTS_OK &&
+           credential_make_fake(key, buffer_text(&x->login.name), &x->credential);
 }
 
 static bool take_account(struct vault_exchange *x, const struct accounts_user *user)
@@ -257,8 +274,9 @@ static void step(struct vault *v, struct link *from, const struct peers_login_as
     }
     x->tag = ask->tag;
     x->deadline_ms = clock_monotonic_ms() + VAULT_EXCHANGE_MS;
-    enum login_outcome outcome = is_first ? login_begin(&x->login, ask->mechanism, ask->is_encrypted == 1, ask->response, &challenge)
-                                          : login_continue(&x->login, ask->response, &challenge);
+    enum login_outcome outcome =
+        is_first ? login_begin(&x->login, ask->mechanism, ask->is_encrypted == 1, ask->response, &challenge)
+                 : login_continue(&x->login, ask->response, &challenge);
     go_on(x, outcome, challenge);
 }
 

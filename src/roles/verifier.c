@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* portiere-verifier: checks one SASL exchange against one credential, or makes a credential of a new password. It opens no file and
- * knows no accounts; secrets are wiped when the answer is sent. One exchange at a time: the vault decides who is next. */
+/* portiere-verifier: checks one SASL exchange against one credential, or makes a credential of a new password. It opens
+ * no file and knows no accounts; secrets are wiped when the answer is sent. One exchange at a time: the vault decides
+ * who is next. */
 #include "accounts/credential.h"
 #include "accounts/sasl.h"
 #include "roles/role.h"
@@ -18,14 +19,17 @@ struct verifier {
 static bool prepare(struct role *role)
 {
     struct verifier *v = role->context;
-    struct buffer credential released_by(buffer_wipe_done) = buffer_new(CREDENTIAL_LIMIT), renewed released_by(buffer_wipe_done) = buffer_new(CREDENTIAL_LIMIT);
+    struct buffer credential released_by(buffer_wipe_done) = buffer_new(CREDENTIAL_LIMIT),
+                             renewed released_by(buffer_wipe_done) = buffer_new(CREDENTIAL_LIMIT);
     char salts[SALTS];
     random_fill(salts, sizeof salts);
     v->sasl = sasl_new();
     if (v->sasl && credential_make(TEXT("try"), text_of(salts, sizeof salts), &credential) &&
-        sasl_verify(v->sasl, TEXT("PLAIN"), buffer_text(&credential), TEXT("\0try\0try"), text_of(salts, sizeof salts), &renewed))
+        sasl_verify(v->sasl, TEXT("PLAIN"), buffer_text(&credential), TEXT("\0try\0try"), text_of(salts, sizeof salts),
+                    &renewed))
         return true;
-    role_event(role, RECORD_ALARM, TEXT("verifier-useless"), (struct text[]){TEXT("why"), TEXT("GNU SASL or crypt does not work")}, 2);
+    role_event(role, RECORD_ALARM, TEXT("verifier-useless"),
+               (struct text[]){TEXT("why"), TEXT("GNU SASL or crypt does not work")}, 2);
     return false;
 }
 
@@ -38,7 +42,8 @@ static void verify(struct verifier *v, struct link *from, const struct peers_ver
     if (ask->is_new)
         answer.is_right = credential_make(ask->response, text_of(salts, sizeof salts), &made);
     else
-        answer.is_right = sasl_verify(v->sasl, ask->mechanism, ask->record, ask->response, text_of(salts, sizeof salts), &made);
+        answer.is_right =
+            sasl_verify(v->sasl, ask->mechanism, ask->record, ask->response, text_of(salts, sizeof salts), &made);
     v->checked += !ask->is_new;
     v->made += made.length > 0;
     answer.record = buffer_text(&made);
@@ -55,12 +60,14 @@ static void status(struct role *role, struct link *from, const struct peers_comm
     ignored(buffer_append_number(&numbers, v->checked)); /* two numbers fit */
     size_t first = numbers.length;
     ignored(buffer_append_number(&numbers, v->made)); /* as above */
-    const struct text pairs[] = {TEXT("checked"), text_first(buffer_text(&numbers), first), TEXT("made"), text_after(buffer_text(&numbers), first)};
+    const struct text pairs[] = {TEXT("checked"), text_first(buffer_text(&numbers), first), TEXT("made"),
+                                 text_after(buffer_text(&numbers), first)};
     role_status(role, from, ask->tag, pairs, length_of(pairs));
     role_end(from, ask->tag, 0, TEXT_NONE);
 }
 
-static void message(struct role *role, struct link *from, const struct peers_message *m, struct channel_descriptors *files not_used)
+static void message(struct role *role, struct link *from, const struct peers_message *m,
+                    struct channel_descriptors *files not_used)
 {
     if (m->type == PEERS_verify_ask)
         verify(role->context, from, &m->verify_ask);
