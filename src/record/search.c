@@ -72,9 +72,9 @@ void record_search_free(struct record_search **search)
 /* Is it named by one of the fields that say who or what an event is about? */
 static bool names_it(const struct record_search *search, const struct record_event *event)
 {
-    static const struct text fields[] = {TEXT_INIT("id"),        TEXT_INIT("session"),   TEXT_INIT("sender"),
-                                         TEXT_INIT("recipient"), TEXT_INIT("login"),     TEXT_INIT("account"),
-                                         TEXT_INIT("for"),       TEXT_INIT("message_id")};
+    static const struct text fields[] = {TEXT_INIT("id"),        TEXT_INIT("session"), TEXT_INIT("sender"),
+                                         TEXT_INIT("recipient"), TEXT_INIT("login"),   TEXT_INIT("account"),
+                                         TEXT_INIT("for"),       TEXT_INIT("of"),      TEXT_INIT("message_id")};
     struct text what = text_of(search->what, search->length);
     for (size_t i = 0; what.length && i < length_of(fields); i++)
         if (text_equals_ignoring_case(record_field(event, fields[i]), what))
@@ -90,12 +90,11 @@ void record_search_collect(struct record_search *search, const struct record_eve
     set_add(&search->sessions, record_field(event, TEXT("session")));
 }
 
-/* The session that a message came in began before anything named the message; a report's own way is part of the story.
- */
+/* The session that a message came in began before anything named it; a report's own way is part of the story. */
 void record_search_connect(struct record_search *search, const struct record_event *event)
 {
     struct text id = record_field(event, TEXT("id"));
-    if (set_has(&search->messages, record_field(event, TEXT("for"))))
+    if (set_has(&search->messages, record_field(event, TEXT("of"))))
         set_add(&search->messages, id);
     if (set_has(&search->messages, id))
         set_add(&search->sessions, record_field(event, TEXT("session")));

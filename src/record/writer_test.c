@@ -356,7 +356,7 @@ static const struct story story[] = {
      false},
     {"connection-closed", {F("session"), F("1.1")}, 2, true, true},
     {"recipient-failed", {F("id"), F("0000000000000001"), F("recipient"), F("B@casa.test")}, 4, true, true},
-    {"report-made", {F("id"), F("0000000000000009"), F("for"), F("0000000000000001")}, 4, true, true},
+    {"report-made", {F("id"), F("0000000000000009"), F("of"), F("0000000000000001")}, 4, true, true},
     {"recipient-delivered", {F("id"), F("0000000000000002"), F("recipient"), F("z@casa.test")}, 4, false, false},
     {"recipient-delivered", {F("id"), F("0000000000000009"), F("recipient"), F("m@casa.test")}, 4, true, true},
     {"message-done", {F("id"), F("0000000000000001")}, 2, true, true},
