@@ -109,7 +109,9 @@ static enum smtp_client_effect fail_by_nonsense(struct smtp_client *c, enum smtp
     struct buffer why released_by(buffer_done) = buffer_new(256);
     buffer_append(&why, state == SMTP_REPLY_ENDLESS ? TEXT("the reply does not end: ") : TEXT("this is no reply: "));
     buffer_append(&why, text_first(smtp_reply_reader_seen(&c->reader), 80));
-    return fail_by_us(c, SMTP_CLIENT_NONSENSE, TEXT("4.5.0"), buffer_text(&why));
+    /* garbage for an answer to STARTTLS is a failure of TLS, which opportunistic goes round */
+    enum smtp_client_trouble trouble = c->stage == SMTP_CLIENT_STARTTLS ? SMTP_CLIENT_TLS : SMTP_CLIENT_NONSENSE;
+    return fail_by_us(c, trouble, c->stage == SMTP_CLIENT_STARTTLS ? TEXT("4.7.5") : TEXT("4.5.0"), buffer_text(&why));
 }
 
 void client_hello(struct smtp_client *c, struct buffer *output)
