@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { ARENA_LIMIT = 1 << 20, PAIRS_LIMIT = 260, PAGE_ROWS = 500, PAGE_RAW_ROWS = 16, PLACE_LIMIT = 4096, SOCKET_PATH_LIMIT = 107 };
+enum { ARENA_LIMIT = 1 << 20, PAIRS_LIMIT = 260, PAGE_ROWS = 500, PAGE_RAW_ROWS = 16, PLACE_LIMIT = 4096, SOCKET_PATH_LIMIT = 107, SLICE_MS = 3000, STANDARD_ERROR = 2 };
 
 enum command_link_result command_connect(struct text control_path, struct command_link *ret_link, int *ret_error)
 {
@@ -40,6 +40,25 @@ void command_disconnect(struct command_link *link)
     file_close(&link->channel);
 }
 
+/* As channel_receive, and tells whoever sits at a terminal that there is still somebody to wait for. */
+enum channel_result command_receive(int channel, enum peers_role remote, char *bytes, int deadline_ms, struct text *ret_packet,
+                                    struct channel_descriptors *ret_files)
+{
+    for (int waited = 0; waited < deadline_ms;) {
+        int slice = (int)smaller((size_t)(deadline_ms - waited), SLICE_MS);
+        enum channel_result received = channel_receive(channel, bytes, slice, ret_packet, ret_files);
+        if (received != CHANNEL_EMPTY)
+            return received;
+        waited += slice;
+        if (terminal_is(STANDARD_ERROR)) {
+            struct buffer line released_by(buffer_done) = buffer_new(128);
+            ignored(buffer_append_format(&line, "portiere: waiting for %.*s (%d s)\n", TEXT_ARGUMENTS(peers_role_word(remote)), waited / 1000)); /* fits */
+            ignored(file_write_all(STANDARD_ERROR, buffer_text(&line))); /* only tells */
+        }
+    }
+    return CHANNEL_EMPTY;
+}
+
 bool command_wait_for_end(struct command_link *link, int deadline_ms)
 {
     char *bytes = malloc(CHANNEL_PACKET_LIMIT);
@@ -47,7 +66,7 @@ bool command_wait_for_end(struct command_link *link, int deadline_ms)
     struct text packet;
     struct channel_descriptors files;
     enum channel_result received;
-    while ((received = channel_receive(link->channel, bytes, deadline_ms, &packet, &files)) == CHANNEL_OK)
+    while ((received = command_receive(link->channel, link->remote, bytes, deadline_ms, &packet, &files)) == CHANNEL_OK)
         channel_descriptors_close(&files);
     free(bytes);
     return received != CHANNEL_EMPTY;
@@ -68,7 +87,7 @@ static bool take(struct command_link *link, char *bytes, int deadline_ms, comman
     struct channel_descriptors files;
     struct arena arena released_by(arena_done) = arena_new(ARENA_LIMIT);
     struct peers_message got;
-    enum channel_result received = channel_receive(link->channel, bytes, deadline_ms, &packet, &files);
+    enum channel_result received = command_receive(link->channel, link->remote, bytes, deadline_ms, &packet, &files);
     *ret_result = received == CHANNEL_EMPTY ? COMMAND_ASK_SILENT : COMMAND_ASK_GONE;
     if (received != CHANNEL_OK)
         return true;

@@ -5,6 +5,7 @@
 #define COMMAND_CLIENT_H
 
 #include "command/command.h"
+#include "system/system.h"
 
 struct command_link {
     int channel;
@@ -21,6 +22,8 @@ enum command_link_result {
 
 enum command_link_result command_connect(struct text control_path, struct command_link *ret_link, int *ret_error);
 void command_disconnect(struct command_link *link);
+must_check enum channel_result command_receive(int channel, enum peers_role remote, char *bytes, int deadline_ms, struct text *ret_packet,
+                                               struct channel_descriptors *ret_files);
 /* Until the other side has gone; false when it is still there after deadline_ms. */
 must_check bool command_wait_for_end(struct command_link *link, int deadline_ms);
 

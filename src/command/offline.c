@@ -100,7 +100,7 @@ static bool wait_ready(int channel, enum peers_role role)
     bool is_ready = false;
     struct text packet;
     struct channel_descriptors files;
-    while (!is_ready && channel_receive(channel, bytes, READY_MS, &packet, &files) == CHANNEL_OK) {
+    while (!is_ready && command_receive(channel, role, bytes, READY_MS, &packet, &files) == CHANNEL_OK) {
         struct arena arena released_by(arena_done) = arena_new(ARENA_LIMIT);
         struct peers_message got;
         channel_descriptors_close(&files);

@@ -215,7 +215,7 @@ static void status_joins_all_roles_and_names_the_silent(void **state)
     struct stage *s = *state;
     struct command_link link = call(s);
     struct arena arena released_by(arena_done) = arena_new(1 << 20);
-    struct buffer rows released_by(buffer_done) = buffer_new(65536), message released_by(buffer_done) = buffer_new(4096);
+    struct buffer rows released_by(buffer_done) = buffer_new(65536);
     struct peers_message got;
     ask_only(&link, TEXT("status"), NULL, 0);
     assert_true(hear(s->vault, PEERS_CONTROL, PEERS_VAULT, PEERS_command_ask, &arena, &got));

@@ -546,6 +546,7 @@ static bool open_folders(struct supervisor *s, const char *home, const char *sta
         {FOLDER_LOG, "log", 0750, PEERS_LEDGER},   {FOLDER_TLS, "tls", 0700, PEERS_NOBODY},
     };
     const char *tops[] = {home, state, run};
+    umask(0022); /* administrators who are not root pass through these to the control socket */
     for (size_t i = 0; i < length_of(tops); i++) {
         int result = folder_make(-1, text_of_terminated(tops[i]), 0755);
         if (!result)
@@ -553,6 +554,7 @@ static bool open_folders(struct supervisor *s, const char *home, const char *sta
         if (result)
             return complain(TEXT("folder"), text_of_terminated(tops[i]), result);
     }
+    umask(0077);
     for (size_t i = 0; i < length_of(below); i++) {
         struct text name = text_of_terminated(below[i].name);
         int parent = s->folders[below[i].folder == FOLDER_TLS ? FOLDER_HOME : FOLDER_STATE];
