@@ -155,13 +155,20 @@ static enum smtp_client_effect finish_without_text(struct smtp_client *c)
     return finish(c);
 }
 
+/* No reply comes for those that the host was never told of. */
+static void pass_unsaid(struct smtp_client *c)
+{
+    c->answered = smaller(skip_unsaid(c, c->answered), c->sent);
+}
+
 /* What to send or to wait for behind a reply to MAIL or RCPT. */
 static enum smtp_client_effect next_command(struct smtp_client *c, struct buffer *output)
 {
     if (c->stage == SMTP_CLIENT_MAIL && !c->is_mail_answered)
         return SMTP_CLIENT_NEED_INPUT;
+    pass_unsaid(c);
     send_more(c, output);
-    c->answered = smaller(skip_unsaid(c, c->answered), c->sent);
+    pass_unsaid(c);
     if (c->answered < c->sent) {
         c->stage = SMTP_CLIENT_RECIPIENT;
         return SMTP_CLIENT_NEED_INPUT;
@@ -171,7 +178,8 @@ static enum smtp_client_effect next_command(struct smtp_client *c, struct buffer
         return SMTP_CLIENT_NEED_INPUT;
     if (c->accepted == 0)
         return finish_without_text(c);
-    c->stage = SMTP_CLIENT_TEXT; /* BDAT needs no leave */
+    must(c->is_chunked); /* BDAT needs no leave */
+    c->stage = SMTP_CLIENT_TEXT;
     return SMTP_CLIENT_NEED_BODY;
 }
 
