@@ -298,6 +298,8 @@ class Dns:
         while self.is_open:
             try:
                 octets, client = self.udp.recvfrom(4096)
+                if not octets:
+                    continue
                 wire = self.answer(octets)
                 if wire:
                     self.udp.sendto(wire, client)
@@ -550,6 +552,7 @@ def prepared_folder():
                                                                   for user in ("anna", "bruno", "badmail"))):
             outcome = run_portiere(folder, *words, input=secret)
             assert outcome.code == 0, outcome
+        shutil.rmtree(folder / "log", ignore_errors=True)
         _prepared = folder
     return _prepared
 
@@ -774,7 +777,8 @@ class Server:
                     if not line.endswith(b"\n"):
                         break
                     self._event_offset += len(line)
-                    self._events.append(json.loads(line))
+                    event = json.loads(line)
+                    self._events.append({**event.pop("fields"), **event})
         return [event for event in self._events if name in (None, event.get("event")) and all(str(event.get(key)) == str(value) for key, value in fields.items())]
 
     def wait_for_event(self, name, count=1, timeout=None, **fields):
