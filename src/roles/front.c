@@ -185,7 +185,11 @@ static void message(struct role *role, struct link *from not_used, const struct 
 
 static void settings_changed(struct role *role, const struct settings *before not_used)
 {
-    settings_make(role->context); /* the sessions hold the old one: the last gives it back */
+    struct front *f = role->context;
+    settings_make(f); /* the sessions hold the old one: the last gives it back */
+    pthread_mutex_lock(&f->lock);
+    pthread_cond_broadcast(&f->unpark); /* a smaller cache lets threads end */
+    pthread_mutex_unlock(&f->lock);
 }
 
 static void unlinked(struct role *role, struct link *link)

@@ -516,6 +516,7 @@ void session_begin(struct worker *w, struct session *s)
     size_t service = (size_t)(s->service - s->settings->services);
     enum turn turn;
     s->rate_since_ms = clock_monotonic_ms();
+    atomic_store(&s->idle_since_ms, s->rate_since_ms); /* the time at the door is ours, not the client's */
     front_event(s, RECORD_INFO, TEXT("connection-opened"), (struct text[]){TEXT("listener"), text_first(s->service->row->row.text, 100)}, 2);
     set_deadline(s, s->settings->settings->service_session_timeout);
     if (s->service->row->role == SETTINGS_LISTEN_SUBMISSIONS) {

@@ -61,6 +61,13 @@ void front_kick(struct front *f)
     ignored(write(f->kick, &one, sizeof one)); /* a full counter is an edge that nobody has missed */
 }
 
+/* thread_cache counts those that wait for an event too: they are idle all the same. */
+static uint64_t places_in_cache(const struct front *f)
+{
+    uint64_t kept = f->settings->settings->service_thread_cache, waiting = process_cores();
+    return kept > waiting ? kept - waiting : 0;
+}
+
 static void work(void *context)
 {
     struct worker *w = context;
@@ -70,7 +77,7 @@ static void work(void *context)
         pthread_mutex_lock(&f->lock);
         unsigned wanted = process_cores();
         while (f->worker_count - f->blocked - f->parked > wanted && f->to_unpark == 0) {
-            if (f->parked >= f->settings->settings->service_thread_cache) {
+            if (f->parked >= places_in_cache(f)) {
                 f->worker_count--;
                 f->workers[w->number] = NULL;
                 pthread_mutex_unlock(&f->lock);
