@@ -305,14 +305,15 @@ void spool_chore_finish(struct spool *s, struct spool_chore *c)
 
 int chore_run_now(struct spool *s)
 {
-    s->chore_is_out = true;
-    struct spool_chore *c = begin_spare(s);
-    must(c != NULL);
-    c->is_urgent = true;
-    if (!c->error)
+    int error = 0;
+    while (!error && s->ready_count == 0) {
+        struct spool_chore *c = s->chore && s->chore->kind == CHORE_MAKE ? s->chore : begin_spare(s);
+        must(c != NULL);
+        s->chore_is_out = true;
         spool_chore_do(c);
-    int error = c->error;
-    spool_chore_finish(s, c);
+        error = c->error;
+        spool_chore_finish(s, c);
+    }
     return error;
 }
 

@@ -84,7 +84,7 @@ struct spool {
     size_t reserved;  /* octets of a body to be appended next */
     uint64_t sequence, finished, durable; /* of groups: sealed, come back, known to be synced */
     uint32_t unsynced;
-    uint64_t groups, syncs;
+    uint64_t groups, syncs, moved;
 
     struct spool_chore *chore; /* the one that is out, or a segment half made */
     bool chore_is_out;

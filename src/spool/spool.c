@@ -375,6 +375,7 @@ struct spool_facts spool_facts(const struct spool *s)
         .free_inodes = s->free_inodes,
         .groups = s->groups,
         .syncs = s->syncs,
+        .moved = s->moved,
         .is_full = s->is_full || s->chore_failed,
         .is_broken = s->is_broken,
     };

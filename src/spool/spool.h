@@ -137,7 +137,7 @@ struct spool_facts {
     uint64_t waiting_octets; /* their records and bodies, without large ones */
     uint64_t segments, spares, segment_size;
     uint64_t free_octets, free_inodes; /* of the file system, as of the last spool_tidy */
-    uint64_t groups, syncs;  /* since the open */
+    uint64_t groups, syncs, moved; /* since the open; moved: messages copied forward */
     bool is_full;            /* only is_own messages are taken */
     bool is_broken;
 };

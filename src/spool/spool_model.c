@@ -62,11 +62,11 @@ static void count_problem(void *context, const struct spool_problem *problem)
 struct spool_options model_options(struct model *m)
 {
     return (struct spool_options){
-        .segment_size = 128 * 1024,
-        .group_size = 32 * 1024,
+        .segment_size = m->is_small ? 64 * 1024 : 128 * 1024,
+        .group_size = m->is_small ? 16 * 1024 : 32 * 1024,
         .large_from = 8 * 1024,
-        .spare_segments = 2,
-        .garbage_segments = 3,
+        .spare_segments = m->is_small ? 1 : 2,
+        .garbage_segments = m->is_small ? 1 : 3,
         .problem = count_problem,
         .context = m,
     };

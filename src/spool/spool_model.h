@@ -28,6 +28,7 @@ struct model {
     struct model_message messages[MODEL_MESSAGES]; /* id - 1 is the index */
     size_t problems[SPOOL_PROBLEMS];
     size_t found;
+    bool is_small; /* the smallest segments there are, which wear out soon */
     bool is_wrong; /* set by the comparison, told on standard error */
 };
 

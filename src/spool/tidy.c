@@ -79,6 +79,7 @@ static enum spool_result move_message(struct spool *s, const struct format_recor
     segment_count_live(s, entry, false);
     segment_of(s, entry->slot)->hold_until = s->sequence + 1;
     group_set_entry(entry, &moved, at);
+    s->moved++;
     return SPOOL_OK;
 }
 
