@@ -174,6 +174,21 @@ def test_a_failure_says_what_and_how_to_mend_it(home, words, status, said):
     assert said in portiere(home, *words, status=status).stderr
 
 
+def test_a_broken_store_is_told_and_not_taken_for_an_empty_one(home):
+    """T75, T82"""
+    portiere(home, "domain", "add", "casa.test")
+    portiere(home, "account", "add", "anna@casa.test")
+    store = home / "vault" / "accounts.db"
+    store.write_bytes(b"\0" * 5000 + store.read_bytes()[5000:])
+    for words in (("account", "list"), ("domain", "list"), ("account", "add", "bruno@casa.test"),
+                  ("explain", "--client", "192.0.2.1", "--from", "x@fuori.test", "--to", "anna@casa.test")):
+        run = subprocess.run([os.path.join(BUILD, "portiere"), *words, "--directory", str(home)], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+        if words[0] == "explain":
+            assert "451" in run.stdout or run.returncode == 1, run
+        else:
+            assert run.returncode == 1 and run.stderr and "anna@casa.test" not in run.stdout, run
+
+
 # --- why -----------------------------------------------------------------------------------------------------------------------------------
 
 def explained(home, *words):
