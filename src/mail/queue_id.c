@@ -18,6 +18,16 @@ bool queue_id_append(struct buffer *b, uint64_t id)
     return true;
 }
 
+uint64_t session_number_make(uint64_t boot, uint32_t slot, uint64_t generation)
+{
+    return (boot & 0xffffff) << 40 | (uint64_t)(slot & 0xffff) << 24 | (generation & 0xffffff);
+}
+
+bool session_name_append(struct buffer *b, uint64_t number)
+{
+    return buffer_space(b) > QUEUE_ID_LENGTH && buffer_append_octet(b, 's') && queue_id_append(b, number);
+}
+
 bool queue_id_parse(struct text t, uint64_t *ret_id)
 {
     uint64_t id = 0;

@@ -11,32 +11,64 @@ enum { TICK_MS = 250 };
 
 /* --- events -------------------------------------------------------------------------------------------------------------------------- */
 
-struct text front_session_name(const struct session *s, char octets[24])
+uint64_t front_session_number(const struct session *s)
 {
     uint64_t generation = atomic_load_explicit(&s->claim, memory_order_relaxed) >> 2;
-    int length = snprintf(octets, 24, "%llx.%x.%llx", (unsigned long long)(s->settings->front->role->boot & 0xffffff), s->slot,
-                          (unsigned long long)(generation & 0xffffffff));
-    return text_of(octets, (size_t)length);
+    return session_number_make(s->settings->front->role->boot, s->slot, generation);
 }
 
-void front_event(struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count)
+struct text front_session_name(const struct session *s, char octets[24])
 {
-    char octets[24];
-    struct text all[40];
-    struct buffer address released_by(buffer_done) = buffer_new(SOCKET_ADDRESS_LIMIT);
-    network_address_append(&address, &s->address);
+    struct buffer b = buffer_new(24);
+    ignored(session_name_append(&b, front_session_number(s))); /* seventeen octets fit */
+    memcpy(octets, b.bytes, b.length);
+    struct text name = text_of(octets, b.length);
+    buffer_done(&b);
+    return name;
+}
+
+enum { PAIRS_LIMIT = 40 };
+
+static size_t fill_pairs(const struct session *s, char octets[24], struct buffer *address, struct text *all, const struct text *pairs, size_t count)
+{
     size_t at = 0;
+    network_address_append(address, &s->address);
     all[at++] = TEXT("session");
     all[at++] = front_session_name(s, octets);
     all[at++] = TEXT("client");
-    all[at++] = buffer_text(&address);
-    for (size_t i = 0; i + 1 < count && at + 2 <= length_of(all); i += 2) {
+    all[at++] = buffer_text(address);
+    for (size_t i = 0; i + 1 < count && at + 2 <= PAIRS_LIMIT; i += 2) {
         if (pairs[i + 1].length == 0)
             continue;
         all[at++] = pairs[i];
         all[at++] = pairs[i + 1];
     }
-    role_event(s->settings->front->role, level, name, all, at);
+    return at;
+}
+
+void front_event(struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count)
+{
+    char octets[24];
+    struct text all[PAIRS_LIMIT];
+    struct buffer address released_by(buffer_done) = buffer_new(SOCKET_ADDRESS_LIMIT);
+    size_t filled = fill_pairs(s, octets, &address, all, pairs, count);
+    role_event(s->settings->front->role, level, name, all, filled);
+}
+
+void front_event_keep(struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count)
+{
+    char octets[24];
+    struct text all[PAIRS_LIMIT];
+    struct buffer address released_by(buffer_done) = buffer_new(SOCKET_ADDRESS_LIMIT);
+    size_t filled = fill_pairs(s, octets, &address, all, pairs, count);
+    buffer_clear(&s->kept_event);
+    role_event_pack(&s->kept_event, level, name, all, filled);
+}
+
+void front_event_send_kept(struct session *s)
+{
+    role_event_send(s->settings->front->role, buffer_text(&s->kept_event));
+    buffer_done(&s->kept_event);
 }
 
 /* --- settings ------------------------------------------------------------------------------------------------------------------------ */

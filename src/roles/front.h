@@ -91,6 +91,7 @@ struct session {
     uint64_t rate_octets, rate_since_ms; /* min_data_rate */
     uint64_t octets_in, octets_out, messages;
     struct buffer ticket;
+    struct buffer kept_event; /* packed */
     uint64_t exchange; /* of the log-in */
     enum policy_way way;
     struct session *next; /* at the door */
@@ -227,6 +228,10 @@ void front_status(struct front *f, struct link *to, const struct peers_command_a
 struct front_settings *front_settings_hold(struct front *f); /* with f->lock held */
 void front_settings_release(struct front_settings *settings);
 void front_event(struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count);
+/* An event that is told later, if at all: that a message was taken, once it is durable. */
+void front_event_keep(struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count);
+void front_event_send_kept(struct session *s);
+uint64_t front_session_number(const struct session *s);
 struct text front_session_name(const struct session *s, char octets[24]);
 
 #endif

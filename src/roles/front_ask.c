@@ -395,7 +395,7 @@ enum mail_login_state front_ask_login(struct worker *w, struct session *s, const
     struct peers_login_ask ask = {
         .tag = ask_begin(w),
         .exchange = s->exchange,
-        .session = atomic_load(&s->claim) >> 2 << 16 | s->slot,
+        .session = front_session_number(s),
         .is_encrypted = s->tls != NULL,
         .service = TEXT("smtp"),
         .client = buffer_text(&address),

@@ -248,6 +248,7 @@ static struct session *session_new(struct front *f, int socket, const struct soc
     s->body = buffer_new(FRONT_BODY + FRONT_INPUT);
     s->trace = buffer_new(8192);
     s->ticket = buffer_new(256);
+    s->kept_event = buffer_new(PEERS_MESSAGE_LIMIT);
     s->began_ms = now;
     atomic_store(&s->deadline_ms, UINT64_MAX);
     atomic_store(&s->idle_since_ms, now);
@@ -342,6 +343,7 @@ void front_session_end(struct worker *w, struct session *s)
     buffer_done(&s->unsent);
     buffer_done(&s->body);
     buffer_done(&s->ticket);
+    buffer_done(&s->kept_event);
     struct front_settings *settings = s->settings;
     if (was_greeted)
         atomic_fetch_sub(&f->greeted, 1);

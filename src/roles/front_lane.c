@@ -309,7 +309,7 @@ static void tell_taken(struct session *s, const struct smtp_event *event, const 
     ignored(buffer_append_number(&size, event->message->size));
     ignored(buffer_append_number(&count, e->recipient_count));
     address_append(&sender, &e->sender);
-    front_event(s, RECORD_INFO, TEXT("message-received"),
+    front_event_keep(s, RECORD_INFO, TEXT("message-taken"),
                 (struct text[]){TEXT("id"), buffer_text(&id), TEXT("sender"), buffer_text(&sender), TEXT("recipients"), buffer_text(&count), TEXT("size"),
                                 buffer_text(&size), TEXT("login"), e->login, TEXT("authorised"), e->authorised, TEXT("helo"), e->helo,
                                 TEXT("message_id"), text_first(event->message->message_id, 200)}, 16);

@@ -238,6 +238,7 @@ static void answer_commit(struct worker *w, struct session *s, enum window_resul
         answer.reply = REPLY_NONE;
         s->messages++;
         atomic_fetch_add(&w->front->messages, 1);
+        front_event_send_kept(s);
         break;
     case WINDOW_DISK_FULL:
         answer.reply = REPLY_STORE_FULL;
@@ -247,6 +248,8 @@ static void answer_commit(struct worker *w, struct session *s, enum window_resul
     case WINDOW_NOT_PERMITTED:
         break;
     }
+    if (answer.reply != REPLY_NONE)
+        front_event(s, RECORD_WARNING, TEXT("message-not-taken"), (struct text[]){TEXT("id"), buffer_text(&id), TEXT("why"), reply_row(answer.reply)->explain}, 4);
     smtp_server_committed(&s->machine, &answer, buffer_text(&id), &w->output);
     s->has_message = false;
 }

@@ -88,6 +88,23 @@ void role_event(struct role *role, enum record_level level, struct text name, co
         event_to_standard_error(&event);
 }
 
+void role_event_pack(struct buffer *b, enum record_level level, struct text name, const struct text *pairs, size_t count)
+{
+    struct text cut[64];
+    struct peers_event event = {.time = (uint64_t)clock_wall_ms(), .level = level, .name = name,
+                                .fields = {.items = cut, .count = smaller(count, length_of(cut))}};
+    for (size_t i = 0; i < event.fields.count; i++)
+        cut[i] = text_first(pairs[i], 2000);
+    must(peers_pack(b, PEERS_event, &event)); /* cut to what the row allows */
+}
+
+void role_event_send(struct role *role, struct text packed)
+{
+    struct link *ledger = role_link(role, PEERS_LEDGER);
+    if (ledger && atomic_load_explicit(&ledger->is_open, memory_order_acquire) && packed.length)
+        ignored(channel_send(ledger->channel, packed, NULL, true)); /* a lost ledger has lost it */
+}
+
 void role_row(struct link *to, uint64_t tag, const struct text *pairs, size_t count)
 {
     struct text *items = malloc(sizeof *items * larger(count, 1));

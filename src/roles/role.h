@@ -94,6 +94,10 @@ bool peer_send(int channel, enum peers_type type, const void *fields, const stru
  *     role_event(role, RECORD_INFO, TEXT("message-taken"), (struct text[]){TEXT("id"), id, TEXT("client"), client}, 4); */
 void role_event(struct role *role, enum record_level level, struct text name, const struct text *pairs, size_t count);
 
+/* The same in two steps. */
+void role_event_pack(struct buffer *b, enum record_level level, struct text name, const struct text *pairs, size_t count);
+void role_event_send(struct role *role, struct text packed);
+
 /* Answers to an administrator's command. */
 void role_row(struct link *to, uint64_t tag, const struct text *pairs, size_t count);
 void role_end(struct link *to, uint64_t tag, uint64_t status, struct text message);

@@ -62,7 +62,7 @@ static void answer(struct link *to, uint64_t tag, enum mail_login_state state, s
 static void log_end(struct vault_exchange *x, bool is_done)
 {
     struct buffer session released_by(buffer_done) = buffer_new(24);
-    ignored(buffer_append_number(&session, x->session)); /* 20 digits fit */
+    ignored(session_name_append(&session, x->session)); /* seventeen octets fit */
     const struct text pairs[] = {
         TEXT("login"),
         text_first(buffer_text(&x->login.name), 320),
