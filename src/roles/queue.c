@@ -183,6 +183,7 @@ static void stop_look(void *context)
     struct queue *q = context;
     bool is_idle = !q->is_group_out && !spool_has_collected(q->spool) && q->works == 0;
     if (is_idle || clock_monotonic_ms() >= q->stop_at_ms) {
+        loop_after_round(q->role->loop, NULL, NULL); /* this round is the last, and the spool goes */
         if (!q->is_group_out && !q->is_chore_out)
             spool_close(&q->spool);
         loop_stop(q->role->loop);
