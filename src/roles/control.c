@@ -152,11 +152,24 @@ static void put_status(struct control *c, struct ask *ask, const struct peers_co
             ask->waiting |= 1ULL << i;
 }
 
+/* The rows of some tables hold log-ins. */
+static bool sets_a_secret(const struct peers_command_ask *ask)
+{
+    for (size_t i = 0; i + 1 < ask->arguments.count; i += 2) {
+        if (!text_equals(ask->arguments.items[i], TEXT("key")))
+            continue;
+        const struct settings_spec *spec = settings_find(ask->arguments.items[i + 1]);
+        return spec && spec->secret_readers;
+    }
+    return false;
+}
+
 static void log_command(struct client *client, const struct peers_command_ask *ask, struct text caller)
 {
+    bool hides = sets_a_secret(ask);
     struct buffer said released_by(buffer_done) = buffer_new(1500);
     for (size_t i = 0; i + 1 < ask->arguments.count; i += 2) {
-        bool is_secret = text_equals(ask->arguments.items[i], TEXT("password"));
+        bool is_secret = text_equals(ask->arguments.items[i], TEXT("password")) || (hides && !text_equals(ask->arguments.items[i], TEXT("key")));
         struct text value = is_secret ? TEXT("***") : text_first(ask->arguments.items[i + 1], 200);
         ignored(buffer_append_format(&said, "%s%.*s=%.*s", said.length ? " " : "", TEXT_ARGUMENTS(text_first(ask->arguments.items[i], 64)),
                                      TEXT_ARGUMENTS(value))); /* a cut list still tells the first ones */

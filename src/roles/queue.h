@@ -139,6 +139,7 @@ struct queue {
     struct schedule schedule;
     struct schedule_plan plan;
     struct loop_timer *pump_timer, *tidy_timer, *update_timer;
+    bool is_update_due; /* update_timer is set */
     struct queue_lane lanes[QUEUE_LANES];
     struct map incoming; /* id as eight octets -> struct incoming */
     bool is_paused;      /* lanes are not read: takes are late */

@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+enum { UPDATE_MS = 30 };
+
 static void disk(void *context)
 {
     struct queue *q = context;
@@ -143,6 +145,10 @@ void queue_after_round(void *context)
         queue_takes_retry(q);
     if (!q->is_group_out && (spool_must_sync(q->spool) || (spool_has_collected(q->spool) && q->late_first)))
         queue_seal(q);
+    if (!q->is_update_due && spool_has_collected(q->spool)) {
+        q->is_update_due = true;
+        loop_timer_set(q->update_timer, UPDATE_MS);
+    }
     tell_refusals(q);
     if (!q->is_chore_out) {
         struct spool_chore *chore = spool_chore_next(q->spool);
@@ -152,13 +158,13 @@ void queue_after_round(void *context)
     }
 }
 
-/* Updates alone: within a second. */
+/* Updates alone wait for others a moment, not longer: what is in memory when the role is killed is delivered twice. */
 static void write_updates(void *context)
 {
     struct queue *q = context;
+    q->is_update_due = false;
     if (!q->is_group_out && spool_has_collected(q->spool))
         queue_seal(q);
-    loop_timer_set(q->update_timer, 500);
 }
 
 static void tidy(void *context)
@@ -176,7 +182,6 @@ bool queue_disk_start(struct queue *q)
     q->disk_watch = loop_watch_new(q->role->loop, q->disk_wake, LOOP_READABLE, handed_back, q);
     q->update_timer = loop_timer_new(q->role->loop, write_updates, q);
     q->tidy_timer = loop_timer_new(q->role->loop, tidy, q);
-    loop_timer_set(q->update_timer, 500);
     loop_timer_set(q->tidy_timer, 200);
     loop_after_round(q->role->loop, queue_after_round, q);
     return true;
