@@ -11,7 +11,7 @@
 
 #include "mail/mail.h"
 
-enum { MAILBOX_BATCH = 64 };
+enum { MAILBOX_BATCH = 256 };
 
 enum mailbox_outcome {
     MAILBOX_UNDECIDED, /* not committed yet */

@@ -8,7 +8,7 @@
 
 enum {
     DELIVERY_SLOT = 64 * 1024, /* octets of a body that stand in the window at a time */
-    DELIVERY_SLOTS_MAILBOX = 64,
+    DELIVERY_SLOTS_MAILBOX = 256, /* one turn syncs twice whatever it holds: measured, 256 a turn deliver twice what 64 do */
     DELIVERY_SLOTS_RELAY = 256,
 };
 

@@ -310,7 +310,7 @@ static bool prepare(struct role *role)
     k->era_ms = clock_wall_ms();
     k->store = mailbox_store_new(folder);
     take_options(k);
-    ignored(process_raise_file_limit()); /* 64 deliveries hold some 320 descriptors; fewer only defer */
+    ignored(process_raise_file_limit()); /* 256 deliveries hold some 1,300 descriptors; fewer only defer */
     return true;
 }
 

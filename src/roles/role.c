@@ -349,7 +349,7 @@ static void dispatch(struct link *link, const struct peers_message *message, str
         role->program->message(role, link, message, files);
 }
 
-enum { ONE_TURN = 64 };
+enum { ONE_TURN = 512 }; /* more than the mailbox has slots: its batches are whole */
 
 static void link_ready(void *context, unsigned ready not_used)
 {
