@@ -93,7 +93,8 @@ static void learn_group(struct recovery *r, const struct scan_item *item)
         r->expected += r->expected ? 1 : 0;
         return;
     }
-    if (r->expected && item->head.sequence > r->expected) {
+    /* one that was not durable yet when this one was sealed may have gone in a power cut, as it may */
+    if (r->expected && item->head.sequence > r->expected && item->head.durable >= r->expected) {
         problem.kind = SPOOL_PROBLEM_MISSING_GROUP;
         spool_tell(r->s, &problem);
     }

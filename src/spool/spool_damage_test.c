@@ -311,6 +311,44 @@ static void records_in_a_body_are_no_records(void **state not_used)
     free(sample);
 }
 
+/* A report and "this recipient is done with" go into one group: the second must not count without the first. */
+static void updates_of_a_torn_group_do_not_count(void **state not_used)
+{
+    char path[64];
+    int folder released_by(file_close) = model_folder_new(path);
+    struct model *model = calloc(1, sizeof *model);
+    struct spool_trouble trouble;
+    struct spool *s = model_open(folder, model, &trouble);
+    assert_true(model_append(s, model, 1, 100) && model_append(s, model, 2, 100));
+    commit(s);
+    model_settle(s, model);
+    assert_true(model_update(s, model, 1, 0) && model_remove(s, model, 2));
+    assert_true(model_append(s, model, 3, 3000) && model_append(s, model, 4, 200));
+    commit(s);
+    spool_close(&s);
+    int file released_by(file_close) = openat(folder, FIRST, O_RDWR | O_CLOEXEC);
+    static const char nothing[512];
+    assert_int_equal(pwrite(file, nothing, sizeof nothing, 2 * 4096 + 2048), sizeof nothing); /* in the body of 3 */
+    model->messages[1].life = MODEL_PRESENT;
+    model->messages[3].life = MODEL_PRESENT;
+    model->messages[0].newest[0] = 0;
+    for (size_t starts = 0; starts < 2; starts++) {
+        s = model_open(folder, model, &trouble);
+        assert_non_null(s);
+        model_compare(s, model);
+        assert_false(model->is_wrong);
+        assert_false(spool_has(s, 3));
+        assert_true(model_append(s, model, 10 + starts, 10));
+        commit(s);
+        model->messages[9 + starts].life = MODEL_PRESENT;
+        spool_close(&s);
+    }
+    assert_int_equal(model->problems[SPOOL_PROBLEM_UNFINISHED], 1);
+    assert_int_equal(told(model), 1);
+    model_folder_remove(path);
+    free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +357,7 @@ int main(void)
         cmocka_unit_test(foreign_and_unsafe_files_are_put_aside),
         cmocka_unit_test(a_lost_identity_is_learned_from_the_segments),
         cmocka_unit_test(records_in_a_body_are_no_records),
+        cmocka_unit_test(updates_of_a_torn_group_do_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

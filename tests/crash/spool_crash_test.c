@@ -180,6 +180,14 @@ struct moment {
     struct model_message messages[IDS];
 };
 
+/* A power cut damages nothing that was settled: what it leaves is told as unfinished at most. */
+static void check_problems(const struct model *model, size_t at, enum disk_variant variant)
+{
+    for (enum spool_problem_kind kind = 0; kind < SPOOL_PROBLEMS; kind++)
+        if (kind != SPOOL_PROBLEM_UNFINISHED && model->problems[kind])
+            fail_msg("a cut at %zu, variant %d, is told as: %.*s", at, (int)variant, TEXT_ARGUMENTS(spool_problem_word(kind)));
+}
+
 static void check_moment(const struct moment *moment, size_t at, enum disk_variant variant, uint32_t seed)
 {
     char path[64];
@@ -196,6 +204,7 @@ static void check_moment(const struct moment *moment, size_t at, enum disk_varia
     model_compare(s, model);
     if (model->is_wrong)
         fail_msg("wrong after a cut at %zu, variant %d, seed %u", at, (int)variant, seed);
+    check_problems(model, at, variant);
     model_settle(s, model);
     model_chores(s); /* there may be no room in what was left */
     assert_true(model_append(s, model, IDS, 2000));
@@ -207,6 +216,7 @@ static void check_moment(const struct moment *moment, size_t at, enum disk_varia
     model_compare(s, model);
     if (model->is_wrong)
         fail_msg("wrong at the second start after a cut at %zu, variant %d, seed %u", at, (int)variant, seed);
+    check_problems(model, at, variant);
     spool_close(&s);
     model_folder_remove(path);
     free(model);
