@@ -544,6 +544,47 @@ static void in_relay_mode_the_hosts_written_down_get_it(void **state)
     assert_in_log(scene, "127.0.0.4 text", 1);
 }
 
+/* settings.md, relay_on_failure: each of its lines. */
+static void when_all_hosts_failed_the_relay_gets_it_and_only_then(void **state)
+{
+    struct scene *scene = *state;
+    static const struct {
+        const char *domain, *script, *more;
+        bool by_relay;
+    } rows[] = {
+        {.domain = "chiuso.test", .script = "{}", .by_relay = true},
+        {.domain = "uno.test", .script = "\"banner\": \"421 busy\"", .by_relay = true},
+        {.domain = "uno.test", .script = "\"banner\": \"554 no\"", .by_relay = true},
+        {.domain = "uno.test", .script = "\"replies\": {\"MAIL\": \"550 no\"}", .by_relay = true},
+        {.domain = "uno.test", .script = "\"replies\": {\"RCPT\": \"450 later\"}", .by_relay = true},
+        {.domain = "uno.test", .script = "\"replies\": {\".\": \"451 later\"}", .by_relay = true},
+        {.domain = "uno.test", .script = "\"replies\": {\"RCPT\": \"550 5.1.1 no\"}"},
+        {.domain = "uno.test", .script = "\"replies\": {\".\": \"554 no\"}"},
+        {.domain = "niente.test", .script = "{}"},
+        {.domain = "nulla.test", .script = "{}"},
+        {.domain = "uno.test", .script = "\"banner\": \"421 busy\"", .more = "[table advanced.tls_policy]\nuno.test require\n"},
+    };
+    for (size_t i = 0; i < length_of(rows); i++) {
+        struct buffer settings released_by(buffer_done) = buffer_new(4096), script released_by(buffer_done) = buffer_new(1024);
+        char recipient[64];
+        assert_true(buffer_append_format(&settings, "relay_on_failure = yes\n%s[table delivery.relay_hosts]\n127.0.0.4:%u tls=off\n%.*s", rows[i].more ? rows[i].more : "",
+                                         (unsigned)scene->port, TEXT_ARGUMENTS(open_rules)));
+        if (rows[i].script[0] == '{')
+            buffer_append(&script, TEXT("{}"));
+        else
+            assert_true(buffer_append_format(&script, "{\"127.0.0.2\": {%s}}", rows[i].script));
+        use_settings(scene, buffer_text(&settings));
+        write_file(scene, "script", buffer_text(&script));
+        write_file(scene, "log", TEXT(""));
+        snprintf(recipient, sizeof recipient, "b@%s", rows[i].domain);
+        const struct result *r = deliver_one(scene, rows[i].domain, recipient);
+        if ((r->class == RESULT_RELAYED) != rows[i].by_relay)
+            print_error("row %zu\n", i);
+        assert_int_equal(r->class == RESULT_RELAYED, rows[i].by_relay);
+        assert_in_log(scene, "127.0.0.4 text ", rows[i].by_relay);
+    }
+}
+
 static void status_is_told(void **state)
 {
     struct scene *scene = *state;
@@ -604,6 +645,7 @@ int main(void)
         SCENE(a_kept_connection_that_died_is_replaced),
         SCENE(no_more_sessions_are_open_than_allowed),
         SCENE(in_relay_mode_the_hosts_written_down_get_it),
+        SCENE(when_all_hosts_failed_the_relay_gets_it_and_only_then),
         SCENE(status_is_told),
         SCENE(without_a_resolver_mail_waits),
         SCENE(a_new_queue_hears_nothing_of_the_old_ones_deliveries),

@@ -106,7 +106,9 @@ static bool relay_hosts_gather(struct arena *arena, const struct route_self *sel
     size_t count = 0;
     for (size_t i = 0; i < rows->count; i++) {
         const struct route_host host = host_of(&rows->rows[i].host, self->settings);
-        if (host.tls >= tls && !host_is_self(&rows->rows[i].host, self))
+        /* opportunistic is a wish, not a demand */
+        const bool is_enough = tls <= SETTINGS_TLS_LEVEL_OPPORTUNISTIC || host.tls >= tls;
+        if (is_enough && !host_is_self(&rows->rows[i].host, self))
             hosts[count++] = host;
     }
     *ret_hosts = hosts;
