@@ -110,6 +110,18 @@ static struct tls_context *context_for(struct role *role, const struct settings 
     return context;
 }
 
+/* Alone, so that a broken one does not take the others with it. */
+static bool certificate_is_good(struct text pem, struct buffer *why)
+{
+    struct tls_certificate certificate = {.pem = pem};
+    struct tls_server_options options = {.listener = TEXT("test"), .min_version = TLS_VERSION_1_2, .certificates = &certificate, .certificate_count = 1};
+    struct tls_context *context = NULL;
+    if (!tls_server_context_new(&options, why, &context))
+        return false;
+    tls_context_release(&context);
+    return true;
+}
+
 static struct smtp_server_options options_for(const struct settings *settings, const struct settings_listen *row, bool has_tls)
 {
     bool is_submission = row->role != SETTINGS_LISTEN_SMTP;
@@ -272,7 +284,7 @@ static bool prepare(struct role *role)
         f->lanes[i].channel = -1;
     }
     ignored(process_raise_file_limit()); /* the limit then stays; EMFILE is handled */
-    ignored(process_cores());            /* asked once before the sandbox */
+    f->cores = process_cores();
     settings_make(f);                    /* OpenSSL reads what it needs before the sandbox */
     return front_worker_watch(f);
 }
@@ -283,7 +295,7 @@ static void begin(struct role *role)
     f->tick = loop_timer_new(role->loop, tick, f);
     loop_timer_set(f->tick, TICK_MS);
     pthread_mutex_lock(&f->lock);
-    for (unsigned i = 0; i < process_cores(); i++)
+    for (unsigned i = 0; i < f->cores; i++)
         ignored(front_worker_start(f)); /* one at least, or nobody answers: the next start tries again */
     front_wait_set_listeners(f, true);
     pthread_mutex_unlock(&f->lock);
@@ -300,7 +312,8 @@ int main(void)
         .message = message,
         .unlinked = unlinked,
         .settings_changed = settings_changed,
+        .certificate_is_good = certificate_is_good,
         .stop = stop,
     };
-    return role_main(&program, &front);
+    _exit(role_main(&program, &front)); /* the threads are at work: nothing is taken apart under them */
 }

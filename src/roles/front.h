@@ -157,6 +157,7 @@ struct front {
     uint64_t accounts_generation_seen;
     _Atomic uint64_t accounts_generation;
     struct worker *workers[FRONT_WORKERS];
+    unsigned cores;
     unsigned worker_count;  /* ever made and not ended */
     unsigned waiting;       /* in epoll_wait */
     unsigned blocked;       /* in a question */

@@ -75,7 +75,7 @@ static void work(void *context)
     for (;;) {
         struct epoll_event events[EVENTS_AT_ONCE];
         pthread_mutex_lock(&f->lock);
-        unsigned wanted = process_cores();
+        unsigned wanted = f->cores;
         while (f->worker_count - f->blocked - f->parked > wanted && f->to_unpark == 0) {
             if (f->parked >= places_in_cache(f)) {
                 f->worker_count--;
@@ -160,7 +160,7 @@ void front_before_waiting(struct worker *w)
     struct front *f = w->front;
     pthread_mutex_lock(&f->lock);
     f->blocked++;
-    if (f->worker_count - f->blocked - f->parked < process_cores()) {
+    if (f->worker_count - f->blocked - f->parked < f->cores) {
         if (f->parked > f->to_unpark) {
             f->to_unpark++;
             pthread_cond_signal(&f->unpark);
