@@ -112,12 +112,14 @@ static enum mailbox_outcome open_folders(struct mailbox_place *place, int root, 
         if (outcome != MAILBOX_UNDECIDED)
             return outcome;
     }
-    if (place->was_made) {
-        int error = folder_make(place->home, TEXT("cur"), FOLDER_MODE);
-        if (error) {
-            *ret_error = error;
-            return mailbox_outcome_of_error(error);
-        }
+    if (!place->was_made) {
+        file_close(&place->domain); /* only folders that were made need their parents once more, to be synced */
+        return MAILBOX_UNDECIDED;
+    }
+    int error = folder_make(place->home, TEXT("cur"), FOLDER_MODE);
+    if (error) {
+        *ret_error = error;
+        return mailbox_outcome_of_error(error);
     }
     return MAILBOX_UNDECIDED;
 }

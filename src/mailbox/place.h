@@ -11,10 +11,10 @@
 
 struct mailbox_place {
     struct mailbox_place *next;
-    struct text account; /* owned */
-    size_t users;        /* deliveries that hold it */
-    int domain, home, tmp, new;
-    bool was_made; /* folders above tmp and new must be made durable too */
+    struct text account;        /* owned */
+    size_t users;               /* deliveries that hold it */
+    int domain, home, tmp, new; /* domain: -1 unless was_made */
+    bool was_made;              /* folders above tmp and new must be made durable too */
     struct mailbox_quota quota;
     uint64_t reserved; /* octets of deliveries under way */
     struct mailbox_duplicates duplicates;

@@ -15,7 +15,7 @@ static struct text line_of(struct buffer *b, const struct text *fields, size_t c
     struct record_event event = {.time_ms = moment,
                                  .level = RECORD_INFO,
                                  .role = TEXT("front"),
-                                 .name = TEXT("message-received"),
+                                 .name = TEXT("message-taken"),
                                  .fields = fields,
                                  .count = count};
     assert_true(record_line_append(b, &event, format));
@@ -58,9 +58,9 @@ static void a_strangers_octets_stay_in_their_line_and_come_back(void **state not
             bool is_json = format == SETTINGS_LOG_FORMAT_JSON;
             assert_true(buffer_append(
                 &expected, is_json ? TEXT("{\"time\":\"2025-11-25T12:58:53.123Z\",\"role\":\"front\",\"level\":"
-                                          "\"info\",\"event\":\"message-received\","
+                                          "\"info\",\"event\":\"message-taken\","
                                           "\"fields\":{\"id\":\"1\",\"helo\":")
-                                   : TEXT("2025-11-25T12:58:53.123Z front info message-received id=1 helo=")));
+                                   : TEXT("2025-11-25T12:58:53.123Z front info message-taken id=1 helo=")));
             assert_true(buffer_append(&expected, is_json ? values[i].json : values[i].text));
             assert_true(buffer_append(&expected, is_json ? TEXT(",\"z\":\"last\"}}\n") : TEXT(" z=last\n")));
             if (!text_equals(got, buffer_text(&expected)))
@@ -71,7 +71,7 @@ static void a_strangers_octets_stay_in_their_line_and_come_back(void **state not
             assert_int_equal(event.time_ms, moment);
             assert_int_equal(event.level, RECORD_INFO);
             assert_int_equal(event.count, 6);
-            assert_true(text_equals(event.role, TEXT("front")) && text_equals(event.name, TEXT("message-received")));
+            assert_true(text_equals(event.role, TEXT("front")) && text_equals(event.name, TEXT("message-taken")));
             assert_true(text_equals(record_field(&event, TEXT("helo")), values[i].value));
             assert_true(text_equals(record_field(&event, TEXT("z")), TEXT("last")));
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* record: the log. One event is one line, whatever octets a stranger put into it, and a line gives the same event back:
- *     2026-11-25T12:58:53.123Z front info message-received id=0000010200000001 client=127.0.0.2 helo="a \"b\"\x1b"
+ *     2026-11-25T12:58:53.123Z front info message-taken id=0000010200000001 client=127.0.0.2 helo="a \"b\"\x1b"
  * or the same as JSON. Values over 2,000 octets are cut. The writer never waits and never fails: what a full or missing
  * target can't take is kept for a while, then counted, and told once it works again. The ledger's own files
  * (`portiere.log` and those rotated away) are written whatever the target is, since `portiere trace` reads them. Only
@@ -18,7 +18,7 @@ struct record_event {
     int64_t time_ms; /* wall clock */
     enum record_level level;
     struct text role;          /* who said it */
-    struct text name;          /* "message-received" */
+    struct text name;          /* "message-taken" */
     const struct text *fields; /* name, value, name, value ... */
     size_t count;              /* texts in fields, even */
 };

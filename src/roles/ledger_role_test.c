@@ -126,7 +126,7 @@ static void tell_a_story(struct scene *scene)
          TEXT("192.0.2.1"), TEXT("listener"), TEXT("smtp"));
     TELL(scene->front, 1001, RECORD_INFO, "connection-opened", TEXT("session"), TEXT("2.1"), TEXT("client"),
          TEXT("192.0.2.2"));
-    TELL(scene->front, 1002, RECORD_INFO, "message-received", TEXT("session"), TEXT("1.1"), TEXT("id"),
+    TELL(scene->front, 1002, RECORD_INFO, "message-taken", TEXT("session"), TEXT("1.1"), TEXT("id"),
          TEXT("0000010000000001"), TEXT("sender"), TEXT("a@fuori.test"), TEXT("size"), TEXT("77"), TEXT("recipients"),
          TEXT("1"), TEXT("helo"), TEXT("evil\r\nqueue alarm message-done"));
     TELL(scene->front, 1003, RECORD_INFO, "connection-closed", TEXT("session"), TEXT("1.1"), TEXT("reason"),
@@ -143,15 +143,15 @@ static void a_message_is_traced_in_words(void **state)
     struct scene *scene = *state;
     tell_a_story(scene);
     const struct text events =
-        TEXT("connection-opened\nmessage-received\nconnection-closed\nrecipient-delivered\nmessage-done\n");
+        TEXT("connection-opened\nmessage-taken\nconnection-closed\nrecipient-delivered\nmessage-done\n");
     ask(scene, TEXT("trace"), (struct text[]){TEXT("what"), TEXT("0000010000000001")}, 2);
     expect_rows(scene, TEXT("event"), events);
     ask(scene, TEXT("trace"), (struct text[]){TEXT("what"), TEXT("Mario@casa.test")}, 2);
     expect_rows(scene, TEXT("event"), events);
     ask(scene, TEXT("trace"), (struct text[]){TEXT("what"), TEXT("1.1")}, 2);
     expect_rows(scene, TEXT("words"),
-                TEXT("192.0.2.1 connected to smtp.\nA message of 77 octets from <a@fuori.test> for 1 recipients came "
-                     "whole.\nThe connection ended: QUIT.\n"
+                TEXT("192.0.2.1 connected to smtp.\nA message of 77 octets from <a@fuori.test> for 1 recipients stands "
+                     "on our disk and we answered 250: from now on it is ours.\nThe connection ended: QUIT.\n"
                      "Delivered into the mailbox of mario@casa.test.\nNothing is left to do for this message.\n"));
     ask(scene, TEXT("trace"), (struct text[]){TEXT("what"), TEXT("2.1"), TEXT("language"), TEXT("it")}, 4);
     expect_rows(scene, TEXT("words"), TEXT("192.0.2.2 si è collegato.\n"));
