@@ -35,7 +35,7 @@ void host_append(struct buffer *b, const struct courier_host *host)
     buffer_append_number(b, host->port);
 }
 
-/* --- one step of the machine, and what it wants --------------------------------------------------------------------------------- */
+/* --- one step of the machine, and what it wants ----------------------------------------------------------------- */
 
 static void set_deadline(struct courier_connection *c)
 {
@@ -107,7 +107,8 @@ static void start_tls(struct courier_connection *c)
     set_deadline(c);
     if (!c->world->tls)
         smtp_client_tls_failed(&c->client, TEXT("TLS can not be used here"));
-    else if (stream_handshake(&c->stream, c->world->tls, c->server_name, must_verify, c->until_ms, &why) == COURIER_FLOWS)
+    else if (stream_handshake(&c->stream, c->world->tls, c->server_name, must_verify, c->until_ms, &why) ==
+             COURIER_FLOWS)
         smtp_client_tls_started(&c->client, &c->output);
     else
         smtp_client_tls_failed(&c->client, buffer_text(&why));
@@ -152,7 +153,7 @@ static enum smtp_client_effect run(struct courier_connection *c)
     }
 }
 
-/* --- open, send, close ------------------------------------------------------------------------------------------------------------- */
+/* --- open, send, close ------------------------------------------------------------------------------------------ */
 
 static void wipe(struct courier_connection *c)
 {
@@ -178,24 +179,32 @@ static struct result connect_failure(struct arena *arena, const struct courier_h
 {
     struct buffer name released_by(buffer_done) = buffer_new(400);
     host_append(&name, host);
-    return (struct result){.class = RESULT_DEFERRED, .enhanced = TEXT("4.4.1"), .stage = TEXT("connect"), .host = courier_kept(arena, buffer_text(&name)),
+    return (struct result){.class = RESULT_DEFERRED,
+                           .enhanced = TEXT("4.4.1"),
+                           .stage = TEXT("connect"),
+                           .host = courier_kept(arena, buffer_text(&name)),
                            .text = courier_kept(arena, file_error_word(error))};
 }
 
-static struct courier_connection *connection_new(const struct courier_world *world, const struct courier_plan *plan, const struct courier_host *host,
-                                                 bool without_tls, int socket)
+static struct courier_connection *connection_new(const struct courier_world *world, const struct courier_plan *plan,
+                                                 const struct courier_host *host, bool without_tls, int socket)
 {
     struct courier_connection *c = calloc(1, sizeof *c);
     struct buffer name released_by(buffer_done) = buffer_new(400);
     must(c != NULL);
     host_append(&name, host);
-    *c = (struct courier_connection){.texts = arena_new(8192), .stream = {.socket = socket}, .input = buffer_new(INPUT_LIMIT),
-                                     .output = buffer_new(OUTPUT_LIMIT), .world = world, .give_up_ms = clock_monotonic_ms() + MESSAGE_MS};
+    *c = (struct courier_connection){.texts = arena_new(8192),
+                                     .stream = {.socket = socket},
+                                     .input = buffer_new(INPUT_LIMIT),
+                                     .output = buffer_new(OUTPUT_LIMIT),
+                                     .world = world,
+                                     .give_up_ms = clock_monotonic_ms() + MESSAGE_MS};
     c->destination = courier_kept(&c->texts, plan->destination);
     c->options = (struct smtp_client_options){
         .hostname = courier_kept(&c->texts, world->hostname),
         .host = courier_kept(&c->texts, buffer_text(&name)),
-        .tls = without_tls || (!world->tls && host->tls == SETTINGS_TLS_LEVEL_OPPORTUNISTIC) ? SETTINGS_TLS_LEVEL_OFF : host->tls,
+        .tls = without_tls || (!world->tls && host->tls == SETTINGS_TLS_LEVEL_OPPORTUNISTIC) ? SETTINGS_TLS_LEVEL_OFF
+                                                                                             : host->tls,
         .user = host->user,
         .password = host->password,
         .may_login_in_clear = host->may_login_in_clear,
@@ -222,8 +231,9 @@ static void tell(const struct courier_connection *c)
     c->world->note(c->world->context, COURIER_NOTE_CONNECTED, c->options.host, NULL, buffer_text(&details));
 }
 
-struct courier_connection *connection_open(const struct courier_world *world, const struct courier_plan *plan, const struct courier_host *host,
-                                           bool without_tls, struct arena *arena, struct result *failure, bool *wants_clear)
+struct courier_connection *connection_open(const struct courier_world *world, const struct courier_plan *plan,
+                                           const struct courier_host *host, bool without_tls, struct arena *arena,
+                                           struct result *failure, bool *wants_clear)
 {
     int socket = -1;
     *wants_clear = false;
@@ -241,12 +251,14 @@ struct courier_connection *connection_open(const struct courier_world *world, co
     }
     *failure = copied(arena, &c->client.failure);
     *wants_clear = c->client.trouble == SMTP_CLIENT_TLS && c->options.tls == SETTINGS_TLS_LEVEL_OPPORTUNISTIC;
-    ignored(stream_write(&c->stream, buffer_text(&c->output), clock_monotonic_ms() + QUIT_MS)); /* QUIT, when there is one */
+    ignored(stream_write(&c->stream, buffer_text(&c->output),
+                         clock_monotonic_ms() + QUIT_MS)); /* QUIT, when there is one */
     wipe(c);
     return NULL;
 }
 
-bool connection_send(const struct courier_world *world, struct courier_connection *c, const struct smtp_client_message *message)
+bool connection_send(const struct courier_world *world, struct courier_connection *c,
+                     const struct smtp_client_message *message)
 {
     c->world = world;
     c->body_at = 0;

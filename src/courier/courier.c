@@ -8,14 +8,14 @@ struct attempt {
     const struct courier_world *world;
     const struct courier_job *job;
     struct courier_connection **connection;
-    bool *is_decided;          /* one for each recipient of the envelope */
-    struct result failure;     /* of the hosts so far, for those of whom nothing was heard */
+    bool *is_decided;      /* one for each recipient of the envelope */
+    struct result failure; /* of the hosts so far, for those of whom nothing was heard */
     bool has_failure;
     size_t addresses, sessions; /* used up */
     bool is_header_ascii;
 };
 
-/* --- what hosts said, when it was about the host ------------------------------------------------------------------------------------ */
+/* --- what hosts said, when it was about the host ---------------------------------------------------------------- */
 
 static struct result kept_result(const struct attempt *a, const struct result *result)
 {
@@ -61,7 +61,7 @@ static void decide_rest(struct attempt *a, const struct result *result)
         decide_one(a, i, result);
 }
 
-/* --- transactions over one connection --------------------------------------------------------------------------------------------- */
+/* --- transactions over one connection --------------------------------------------------------------------------- */
 
 struct transaction {
     const struct envelope_recipient **recipients;
@@ -85,11 +85,15 @@ static void transaction_fill(struct attempt *a, struct transaction *t, size_t fr
         t->recipients[t->count] = &e->recipients[i];
         t->indices[t->count++] = i;
     }
-    t->message = (struct smtp_client_message){.envelope = e, .recipients = t->recipients, .recipient_count = t->count, .size = a->job->size,
+    t->message = (struct smtp_client_message){.envelope = e,
+                                              .recipients = t->recipients,
+                                              .recipient_count = t->count,
+                                              .size = a->job->size,
                                               .is_header_ascii = a->is_header_ascii};
 }
 
-/* Takes the machine's results over. True when somebody was taken: then those who were too many get a transaction of their own. */
+/* Takes the machine's results over. True when somebody was taken: then those who were too many get a transaction of
+ * their own. */
 static bool transaction_harvest(struct attempt *a, const struct courier_connection *c, const struct transaction *t)
 {
     bool is_taken = false;
@@ -112,7 +116,8 @@ static bool send_all(struct attempt *a, struct courier_connection *c)
 {
     struct arena arena released_by(arena_done) = arena_new(8 << 20);
     size_t count = a->job->envelope->recipient_count;
-    struct transaction t = {.recipients = arena_take_array(&arena, count, sizeof *t.recipients), .indices = arena_take_array(&arena, count, sizeof *t.indices)};
+    struct transaction t = {.recipients = arena_take_array(&arena, count, sizeof *t.recipients),
+                            .indices = arena_take_array(&arena, count, sizeof *t.indices)};
     must(t.recipients && t.indices);
     size_t limit = transaction_limit(a, c);
     size_t from = 0;
@@ -130,13 +135,14 @@ static bool send_all(struct attempt *a, struct courier_connection *c)
     return true;
 }
 
-/* --- hosts -------------------------------------------------------------------------------------------------------------------------- */
+/* --- hosts ------------------------------------------------------------------------------------------------------ */
 
 static struct courier_connection *reach(struct attempt *a, const struct courier_host *host)
 {
     struct result failure;
     bool wants_clear = false;
-    struct courier_connection *c = connection_open(a->world, a->job->plan, host, false, a->job->arena, &failure, &wants_clear);
+    struct courier_connection *c =
+        connection_open(a->world, a->job->plan, host, false, a->job->arena, &failure, &wants_clear);
     if (!c)
         note_failure(a, &failure);
     if (c || !wants_clear)
@@ -190,17 +196,19 @@ static void try_written_hosts(struct attempt *a)
     }
 }
 
-/* --- relay_on_failure -------------------------------------------------------------------------------------------------------------- */
+/* --- relay_on_failure ------------------------------------------------------------------------------------------- */
 
-/* Refused for good by a host before it heard of the recipient, or not heard of at all. Never once the text may be there. */
+/* Refused for good by a host before it heard of the recipient, or not heard of at all. Never once the text may be
+ * there. */
 static bool may_go_by_relay(const struct result *r)
 {
     if (text_equals(r->stage, TEXT("dns")))
         return false;
     if (r->class == RESULT_DEFERRED)
         return r->code != 0 || !text_equals(r->stage, TEXT("end-of-data"));
-    return r->class == RESULT_FAILED && r->code != 0 && !text_equals(r->stage, TEXT("rcpt")) && !text_equals(r->stage, TEXT("data")) &&
-           !text_equals(r->stage, TEXT("text")) && !text_equals(r->stage, TEXT("end-of-data"));
+    return r->class == RESULT_FAILED && r->code != 0 && !text_equals(r->stage, TEXT("rcpt")) &&
+           !text_equals(r->stage, TEXT("data")) && !text_equals(r->stage, TEXT("text")) &&
+           !text_equals(r->stage, TEXT("end-of-data"));
 }
 
 static void try_relay(struct attempt *a)
@@ -233,7 +241,7 @@ static void try_relay(struct attempt *a)
         a->is_decided[i] = true;
 }
 
-/* --- a try ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- a try ------------------------------------------------------------------------------------------------------ */
 
 /* RFC 6531 section 3.5 asks for it only when the next host may lack SMTPUTF8. */
 static bool header_is_ascii(const struct courier_world *world, const struct courier_job *job)
@@ -284,11 +292,15 @@ static void try_dns(struct attempt *a)
 
 static struct result nobody_answered(void)
 {
-    return (struct result){.class = RESULT_DEFERRED, .enhanced = TEXT("4.4.1"), .stage = TEXT("connect"), .text = TEXT("no host could be reached"),
+    return (struct result){.class = RESULT_DEFERRED,
+                           .enhanced = TEXT("4.4.1"),
+                           .stage = TEXT("connect"),
+                           .text = TEXT("no host could be reached"),
                            .host = TEXT_NONE};
 }
 
-void courier_try(const struct courier_world *world, const struct courier_job *job, struct courier_connection **connection)
+void courier_try(const struct courier_world *world, const struct courier_job *job,
+                 struct courier_connection **connection)
 {
     struct arena arena released_by(arena_done) = arena_new(1 << 20);
     size_t count = job->envelope->recipient_count;

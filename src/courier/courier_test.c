@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <cmocka.h>
 
-/* --- a DNS out of a table ------------------------------------------------------------------------------------------------------------- */
+/* --- a DNS out of a table --------------------------------------------------------------------------------------- */
 
 enum { MANY = 300 };
 
@@ -68,23 +68,26 @@ static struct courier_answer ask(void *context, struct text name, enum dns_type 
     answer.records = arena_take_array(arena, count, sizeof *answer.records);
     answer.record_count = count;
     for (size_t i = 0; i < count; i++)
-        answer.records[i] = type == DNS_MX ? wire_of(arena, f->exchanges[i].host, f->exchanges[i].preference) : address_of(f, arena, name, i);
+        answer.records[i] = type == DNS_MX ? wire_of(arena, f->exchanges[i].host, f->exchanges[i].preference)
+                                           : address_of(f, arena, name, i);
     return answer;
 }
 
-static enum courier_place place(void *context not_used, const struct network_address *address, uint16_t port not_used, bool is_found_by_dns not_used)
+static enum courier_place place(void *context not_used, const struct network_address *address, uint16_t port not_used,
+                                bool is_found_by_dns not_used)
 {
     return network_address_is_loopback(address) ? COURIER_IS_SELF : COURIER_MAY_CONNECT;
 }
 
-static bool find(struct fake *f, struct arena *arena, struct courier_host **hosts, size_t *count, struct result *failure)
+static bool find(struct fake *f, struct arena *arena, struct courier_host **hosts, size_t *count,
+                 struct result *failure)
 {
     struct courier_world world = {.context = f, .hostname = TEXT("mx.casa.test"), .ask = ask, .place = place};
     struct courier_plan plan = {.domain = TEXT("fuori.test"), .port = 25};
     return hosts_find(&world, &plan, arena, hosts, count, failure);
 }
 
-/* --- whom to try --------------------------------------------------------------------------------------------------------------------- */
+/* --- whom to try ------------------------------------------------------------------------------------------------ */
 
 static void hosts_come_by_preference(void **state not_used)
 {
@@ -179,7 +182,10 @@ static void a_look_up_that_failed_is_never_for_good(void **state not_used)
         {.outcome = DNS_FOUND, .address_outcome = DNS_TIMED_OUT, .class = RESULT_DEFERRED, .enhanced = "4.4.3"},
     };
     for (size_t i = 0; i < length_of(trials); i++) {
-        struct fake f = {.exchanges = rows, .exchange_count = 1, .outcome = trials[i].outcome, .address_outcome = trials[i].address_outcome};
+        struct fake f = {.exchanges = rows,
+                         .exchange_count = 1,
+                         .outcome = trials[i].outcome,
+                         .address_outcome = trials[i].address_outcome};
         struct arena arena released_by(arena_done) = arena_new(1 << 20);
         struct courier_host *hosts;
         struct result failure;
@@ -190,7 +196,7 @@ static void a_look_up_that_failed_is_never_for_good(void **state not_used)
     }
 }
 
-/* --- deadlines (T48) ------------------------------------------------------------------------------------------------------------------ */
+/* --- deadlines (T48) -------------------------------------------------------------------------------------------- */
 
 static void a_silent_or_deaf_peer_is_waited_for_until_the_deadline_only(void **state not_used)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hosts: from a domain to the addresses to try (RFC 5321 section 5.1), and why there is none. What answers hold is a stranger's: only names
- * that could be a host's are looked up, only the first few, and never ourselves. */
+/* hosts: from a domain to the addresses to try (RFC 5321 section 5.1), and why there is none. What answers hold is a
+ * stranger's: only names that could be a host's are looked up, only the first few, and never ourselves. */
 #include "courier/private.h"
 
 struct search {
@@ -9,8 +9,8 @@ struct search {
     struct arena *arena;
     struct courier_host *hosts; /* room for COURIER_ADDRESSES */
     size_t count;
-    bool has_late;    /* something could not be looked up now */
-    bool has_self;    /* an address or name of ours */
+    bool has_late; /* something could not be looked up now */
+    bool has_self; /* an address or name of ours */
     bool has_banned;
     unsigned self_preference;
 };
@@ -21,9 +21,11 @@ struct exchange {
     uint64_t lot; /* equal preferences in a random order */
 };
 
-static bool no_host(struct result *failure, enum result_class class, unsigned code, struct text enhanced, struct text why)
+static bool no_host(struct result *failure, enum result_class class, unsigned code, struct text enhanced,
+                    struct text why)
 {
-    *failure = (struct result){.class = class, .code = code, .enhanced = enhanced, .stage = TEXT("dns"), .text = why, .host = TEXT_NONE};
+    *failure = (struct result){
+        .class = class, .code = code, .enhanced = enhanced, .stage = TEXT("dns"), .text = why, .host = TEXT_NONE};
     return false;
 }
 
@@ -32,7 +34,7 @@ static bool dns_failed(struct result *failure, struct text why)
     return no_host(failure, RESULT_DEFERRED, 0, TEXT("4.4.3"), why);
 }
 
-/* --- addresses of one name ------------------------------------------------------------------------------------------------------ */
+/* --- addresses of one name -------------------------------------------------------------------------------------- */
 
 static bool read_address(enum dns_type type, struct text rdata, struct network_address *ret_address)
 {
@@ -90,7 +92,7 @@ static size_t add_addresses(struct search *s, const struct courier_host *like)
     return seen;
 }
 
-/* --- MX --------------------------------------------------------------------------------------------------------------------------- */
+/* --- MX --------------------------------------------------------------------------------------------------------- */
 
 static bool is_own_name(const struct search *s, struct text name)
 {
@@ -120,7 +122,8 @@ static void insert(struct exchange *list, size_t *count, const struct exchange *
 }
 
 /* False: a record that no server which works sends. */
-static bool read_exchanges(struct search *s, const struct courier_answer *answer, struct exchange *list, size_t *ret_count, size_t *ret_roots)
+static bool read_exchanges(struct search *s, const struct courier_answer *answer, struct exchange *list,
+                           size_t *ret_count, size_t *ret_roots)
 {
     size_t count = 0, roots = 0;
     for (size_t i = 0; i < answer->record_count; i++) {
@@ -160,7 +163,8 @@ static void drop_behind_self(struct search *s)
         s->count = kept;
 }
 
-static bool decide(struct search *s, bool is_implicit, struct courier_host **ret_hosts, size_t *ret_count, struct result *failure)
+static bool decide(struct search *s, bool is_implicit, struct courier_host **ret_hosts, size_t *ret_count,
+                   struct result *failure)
 {
     drop_behind_self(s);
     if (s->count) {
@@ -169,12 +173,14 @@ static bool decide(struct search *s, bool is_implicit, struct courier_host **ret
         return true;
     }
     if (s->has_self)
-        return no_host(failure, RESULT_FAILED, 0, TEXT("5.4.6"),
-                       TEXT("the domain's mail host is this server itself, but the domain is not one of its own: mail loop"));
+        return no_host(
+            failure, RESULT_FAILED, 0, TEXT("5.4.6"),
+            TEXT("the domain's mail host is this server itself, but the domain is not one of its own: mail loop"));
     if (s->has_late)
         return dns_failed(failure, TEXT("the address of the domain's mail host could not be looked up"));
     if (s->has_banned)
-        return no_host(failure, RESULT_FAILED, 0, TEXT("5.4.4"), TEXT("the domain's mail host has only addresses that are never connected to"));
+        return no_host(failure, RESULT_FAILED, 0, TEXT("5.4.4"),
+                       TEXT("the domain's mail host has only addresses that are never connected to"));
     if (is_implicit)
         return no_host(failure, RESULT_FAILED, 0, TEXT("5.1.2"), TEXT("the domain has no MX, A or AAAA record"));
     return no_host(failure, RESULT_FAILED, 0, TEXT("5.4.4"), TEXT("the domain's mail hosts have no address"));
@@ -182,11 +188,12 @@ static bool decide(struct search *s, bool is_implicit, struct courier_host **ret
 
 static struct courier_host host_like(const struct search *s, struct text name, unsigned preference)
 {
-    return (struct courier_host){.name = name, .port = s->plan->port, .tls = s->plan->tls, .preference = preference, .is_found_by_dns = true};
+    return (struct courier_host){
+        .name = name, .port = s->plan->port, .tls = s->plan->tls, .preference = preference, .is_found_by_dns = true};
 }
 
-static bool by_exchanges(struct search *s, const struct courier_answer *answer, struct courier_host **ret_hosts, size_t *ret_count,
-                         struct result *failure)
+static bool by_exchanges(struct search *s, const struct courier_answer *answer, struct courier_host **ret_hosts,
+                         size_t *ret_count, struct result *failure)
 {
     struct exchange list[COURIER_HOSTS];
     size_t count, roots;
@@ -201,15 +208,16 @@ static bool by_exchanges(struct search *s, const struct courier_answer *answer, 
     return decide(s, false, ret_hosts, ret_count, failure);
 }
 
-static bool search_begin(struct search *s, const struct courier_world *world, const struct courier_plan *plan, struct arena *arena)
+static bool search_begin(struct search *s, const struct courier_world *world, const struct courier_plan *plan,
+                         struct arena *arena)
 {
     *s = (struct search){.world = world, .plan = plan, .arena = arena};
     s->hosts = arena_take_array(arena, COURIER_ADDRESSES, sizeof *s->hosts);
     return s->hosts != NULL;
 }
 
-bool hosts_find(const struct courier_world *world, const struct courier_plan *plan, struct arena *arena, struct courier_host **ret_hosts,
-                size_t *ret_count, struct result *failure)
+bool hosts_find(const struct courier_world *world, const struct courier_plan *plan, struct arena *arena,
+                struct courier_host **ret_hosts, size_t *ret_count, struct result *failure)
 {
     struct search s;
     if (!search_begin(&s, world, plan, arena))
@@ -232,12 +240,13 @@ bool hosts_find(const struct courier_world *world, const struct courier_plan *pl
     case DNS_OUTCOMES:
         break;
     }
-    return dns_failed(failure, answer.outcome == DNS_TIMED_OUT ? TEXT("the domain's name servers did not answer in time")
-                                                               : TEXT("the domain's name servers failed"));
+    return dns_failed(failure, answer.outcome == DNS_TIMED_OUT
+                                   ? TEXT("the domain's name servers did not answer in time")
+                                   : TEXT("the domain's name servers failed"));
 }
 
-bool hosts_of_name(const struct courier_world *world, const struct courier_host *named, struct arena *arena, struct courier_host **ret_hosts,
-                   size_t *ret_count, struct result *failure)
+bool hosts_of_name(const struct courier_world *world, const struct courier_host *named, struct arena *arena,
+                   struct courier_host **ret_hosts, size_t *ret_count, struct result *failure)
 {
     struct search s;
     if (!search_begin(&s, world, NULL, arena))
@@ -246,7 +255,7 @@ bool hosts_of_name(const struct courier_world *world, const struct courier_host 
         add_address(&s, named, &named->address);
     else
         ignored(add_addresses(&s, named)); /* what was found is looked at below */
-    if (named->is_found_by_dns) /* an address literal of the recipient's */
+    if (named->is_found_by_dns)            /* an address literal of the recipient's */
         return decide(&s, false, ret_hosts, ret_count, failure);
     if (s.count) {
         *ret_hosts = s.hosts;
@@ -256,7 +265,10 @@ bool hosts_of_name(const struct courier_world *world, const struct courier_host 
     /* the administrator wrote it down: the mail waits until he mends it */
     bool is_self = s.has_self;
     bool is_missing = !is_self && !s.has_late;
-    no_host(failure, RESULT_DEFERRED, 0, is_self ? TEXT("4.4.6") : is_missing ? TEXT("4.4.4") : TEXT("4.4.3"),
+    no_host(failure, RESULT_DEFERRED, 0,
+            is_self      ? TEXT("4.4.6")
+            : is_missing ? TEXT("4.4.4")
+                         : TEXT("4.4.3"),
             is_self      ? TEXT("the host written down for this mail is this server itself")
             : is_missing ? TEXT("the host written down for this mail has no address")
                          : TEXT("the host written down for this mail could not be looked up"));

@@ -20,8 +20,8 @@ struct courier_stream {
 enum courier_flow { COURIER_FLOWS, COURIER_ENDED, COURIER_LATE };
 enum courier_flow stream_write(struct courier_stream *s, struct text octets, uint64_t until_ms);
 enum courier_flow stream_read(struct courier_stream *s, struct buffer *b, uint64_t until_ms);
-enum courier_flow stream_handshake(struct courier_stream *s, struct tls_context *tls, struct text host, bool must_verify, uint64_t until_ms,
-                                   struct buffer *why);
+enum courier_flow stream_handshake(struct courier_stream *s, struct tls_context *tls, struct text host,
+                                   bool must_verify, uint64_t until_ms, struct buffer *why);
 void stream_close(struct courier_stream *s);
 
 /* connection.c */
@@ -39,18 +39,21 @@ struct courier_connection {
     uint64_t give_up_ms; /* of the whole message */
 };
 
-/* Connects, greets, starts TLS, logs in. NULL: failure says why (texts in arena); wants_clear: the same host may be tried without TLS. */
-struct courier_connection *connection_open(const struct courier_world *world, const struct courier_plan *plan, const struct courier_host *host,
-                                           bool without_tls, struct arena *arena, struct result *failure, bool *wants_clear);
+/* Connects, greets, starts TLS, logs in. NULL: failure says why (texts in arena); wants_clear: the same host may be
+ * tried without TLS. */
+struct courier_connection *connection_open(const struct courier_world *world, const struct courier_plan *plan,
+                                           const struct courier_host *host, bool without_tls, struct arena *arena,
+                                           struct result *failure, bool *wants_clear);
 /* One transaction; false when the connection is over. Results are those of the machine. */
-bool connection_send(const struct courier_world *world, struct courier_connection *c, const struct smtp_client_message *message);
+bool connection_send(const struct courier_world *world, struct courier_connection *c,
+                     const struct smtp_client_message *message);
 
 /* hosts.c: whom to try, in order. False: nobody; failure says why. */
-must_check bool hosts_find(const struct courier_world *world, const struct courier_plan *plan, struct arena *arena, struct courier_host **ret_hosts,
-                           size_t *ret_count, struct result *failure);
+must_check bool hosts_find(const struct courier_world *world, const struct courier_plan *plan, struct arena *arena,
+                           struct courier_host **ret_hosts, size_t *ret_count, struct result *failure);
 /* The addresses of a host that was written down. */
-must_check bool hosts_of_name(const struct courier_world *world, const struct courier_host *named, struct arena *arena, struct courier_host **ret_hosts,
-                              size_t *ret_count, struct result *failure);
+must_check bool hosts_of_name(const struct courier_world *world, const struct courier_host *named, struct arena *arena,
+                              struct courier_host **ret_hosts, size_t *ret_count, struct result *failure);
 void host_append(struct buffer *b, const struct courier_host *host); /* "mx.fuori.test [192.0.2.1]:25" */
 
 struct text courier_kept(struct arena *arena, struct text t);

@@ -21,7 +21,8 @@ static bool wait_for(struct courier_stream *s, bool for_writing, uint64_t until_
 }
 
 /* True: try again. */
-static bool wait_for_tls(struct courier_stream *s, enum tls_result result, uint64_t until_ms, enum courier_flow *ret_flow)
+static bool wait_for_tls(struct courier_stream *s, enum tls_result result, uint64_t until_ms,
+                         enum courier_flow *ret_flow)
 {
     if (result == TLS_WANTS_READ || result == TLS_WANTS_WRITE) {
         if (wait_for(s, result == TLS_WANTS_WRITE, until_ms))
@@ -33,7 +34,8 @@ static bool wait_for_tls(struct courier_stream *s, enum tls_result result, uint6
     return false;
 }
 
-static enum courier_flow write_some(struct courier_stream *s, struct text octets, uint64_t until_ms, size_t *ret_written)
+static enum courier_flow write_some(struct courier_stream *s, struct text octets, uint64_t until_ms,
+                                    size_t *ret_written)
 {
     for (;;) {
         if (s->tls) {
@@ -95,8 +97,8 @@ enum courier_flow stream_read(struct courier_stream *s, struct buffer *b, uint64
     return got ? COURIER_FLOWS : COURIER_ENDED;
 }
 
-enum courier_flow stream_handshake(struct courier_stream *s, struct tls_context *tls, struct text host, bool must_verify, uint64_t until_ms,
-                                   struct buffer *why)
+enum courier_flow stream_handshake(struct courier_stream *s, struct tls_context *tls, struct text host,
+                                   bool must_verify, uint64_t until_ms, struct buffer *why)
 {
     s->tls = tls_client_connection_new(tls, s->socket, host, must_verify);
     for (;;) {

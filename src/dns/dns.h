@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dns: questions and answers over libunbound, which does recursion, validation and the cache. Only asynchronous look-ups: its own thread
- * works, dns_resolver_process calls back in ours. All that it reads from files is given before the sandbox. An answer is what it
- * is, a failure too: nothing here tries again or guesses. */
+/* dns: questions and answers over libunbound, which does recursion, validation and the cache. Only asynchronous
+ * look-ups: its own thread works, dns_resolver_process calls back in ours. All that it reads from files is given before
+ * the sandbox. An answer is what it is, a failure too: nothing here tries again or guesses. */
 #ifndef DNS_DNS_H
 #define DNS_DNS_H
 
@@ -28,8 +28,8 @@ enum { DNS_RECORDS = 256, DNS_RECORD_LIMIT = 4096 }; /* more, and larger ones, a
 struct dns_answer {
     enum dns_outcome outcome;
     bool is_secure;
-    uint64_t ttl;            /* seconds */
-    struct text canonical;   /* the name at the end of CNAMEs; empty: the one that was asked */
+    uint64_t ttl;          /* seconds */
+    struct text canonical; /* the name at the end of CNAMEs; empty: the one that was asked */
     const struct text *records;
     size_t record_count;
 };
@@ -37,14 +37,16 @@ struct dns_answer {
 /* answer and its texts are valid during the call. */
 typedef void dns_answer_function(void *context, const struct dns_answer *answer);
 
-must_check bool dns_resolver_new(const struct dns_resolver_options *options, struct buffer *why, struct dns_resolver **ret_resolver);
+must_check bool dns_resolver_new(const struct dns_resolver_options *options, struct buffer *why,
+                                 struct dns_resolver **ret_resolver);
 void dns_resolver_free(struct dns_resolver **resolver);
 int dns_resolver_file(struct dns_resolver *resolver); /* readable: call process */
 void dns_resolver_process(struct dns_resolver *resolver);
 
-/* function is called once, from process, unless the question is cancelled. False: it could not be asked; a temporary failure. */
-must_check bool dns_resolver_ask(struct dns_resolver *resolver, struct text name, unsigned type, dns_answer_function *function, void *context,
-                                 struct dns_question **ret_question);
+/* function is called once, from process, unless the question is cancelled. False: it could not be asked; a temporary
+ * failure. */
+must_check bool dns_resolver_ask(struct dns_resolver *resolver, struct text name, unsigned type,
+                                 dns_answer_function *function, void *context, struct dns_question **ret_question);
 void dns_resolver_cancel(struct dns_question **question); /* function is not called any more */
 
 #endif

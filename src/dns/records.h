@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* records: RDATA as answers carry it (RFC 1035 section 3.3), names uncompressed. Every octet is a stranger's: nothing is read past the
- * RDATA, and a name is only a name when it could be a host's. Pure; who only reads answers links this part alone. */
+/* records: RDATA as answers carry it (RFC 1035 section 3.3), names uncompressed. Every octet is a stranger's: nothing
+ * is read past the RDATA, and a name is only a name when it could be a host's. Pure; who only reads answers links this
+ * part alone. */
 #ifndef DNS_RECORDS_H
 #define DNS_RECORDS_H
 
@@ -29,20 +30,22 @@ struct text dns_outcome_word(enum dns_outcome outcome);
 
 enum dns_reading {
     DNS_READ,
-    DNS_READ_ROOT,    /* the name is "." */
-    DNS_NOT_A_HOST,   /* well formed, and no host's name: letters, digits, hyphens and underscores only */
-    DNS_MALFORMED,    /* what no server that works sends: a temporary failure */
+    DNS_READ_ROOT,  /* the name is "." */
+    DNS_NOT_A_HOST, /* well formed, and no host's name: letters, digits, hyphens and underscores only */
+    DNS_MALFORMED,  /* what no server that works sends: a temporary failure */
 };
 
 enum { DNS_NAME_LIMIT = 253 };
 
-/* Takes a name from the front and appends it without a dot at its end, lower case. On another result than DNS_READ nothing is appended. */
+/* Takes a name from the front and appends it without a dot at its end, lower case. On another result than DNS_READ
+ * nothing is appended. */
 must_check enum dns_reading dns_take_name(struct text *rest, struct buffer *b);
 must_check enum dns_reading dns_read_name(struct text rdata, struct buffer *b); /* PTR, CNAME: nothing behind it */
 must_check enum dns_reading dns_read_mx(struct text rdata, struct buffer *b, unsigned *ret_preference);
 must_check bool dns_read_a(struct text rdata, uint8_t ret_octets[4]);
 must_check bool dns_read_aaaa(struct text rdata, uint8_t ret_octets[16]);
-/* The strings joined without a gap (RFC 7208 section 3.3). False: malformed, or the buffer is full; the buffer is unchanged then. */
+/* The strings joined without a gap (RFC 7208 section 3.3). False: malformed, or the buffer is full; the buffer is
+ * unchanged then. */
 must_check bool dns_read_txt(struct text rdata, struct buffer *b);
 
 #endif

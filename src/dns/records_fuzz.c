@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buffer joined released_by(buffer_done) = buffer_new(size + 1);
     if (dns_read_txt(rdata, &joined))
         must(joined.length < size);
-    ignored(dns_read_a(rdata, octets));    /* both only must not read past the end */
+    ignored(dns_read_a(rdata, octets)); /* both only must not read past the end */
     ignored(dns_read_aaaa(rdata, octets));
     return 0;
 }

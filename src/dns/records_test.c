@@ -110,8 +110,10 @@ static void strings_are_joined_without_a_gap(void **state not_used)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_name_is_a_name_only_when_a_host_could_have_it), cmocka_unit_test(a_name_that_is_too_long_is_none),
-        cmocka_unit_test(an_mx_has_a_preference_and_a_name),               cmocka_unit_test(an_address_has_its_length),
+        cmocka_unit_test(a_name_is_a_name_only_when_a_host_could_have_it),
+        cmocka_unit_test(a_name_that_is_too_long_is_none),
+        cmocka_unit_test(an_mx_has_a_preference_and_a_name),
+        cmocka_unit_test(an_address_has_its_length),
         cmocka_unit_test(strings_are_joined_without_a_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,20 +21,22 @@ static bool set(struct ub_ctx *context, const char *option, const char *value, s
 {
     int error = ub_ctx_set_option(context, option, value);
     if (error)
-        ignored(buffer_append_format(why, "libunbound: %s %s: %s", option, value, ub_strerror(error))); /* a cut text is still one */
+        ignored(buffer_append_format(why, "libunbound: %s %s: %s", option, value,
+                                     ub_strerror(error))); /* a cut text is still one */
     return error == 0;
 }
 
 static bool add_server(struct ub_ctx *context, const struct dns_server *server, struct buffer *why)
 {
     struct buffer name released_by(buffer_done) = buffer_new(NAME_ROOM);
-    must(buffer_append(&name, server->address) && buffer_append_octet(&name, '@') && buffer_append_number(&name, server->port) &&
-         buffer_append_octet(&name, '\0'));
+    must(buffer_append(&name, server->address) && buffer_append_octet(&name, '@') &&
+         buffer_append_number(&name, server->port) && buffer_append_octet(&name, '\0'));
     int error = ub_ctx_set_fwd(context, name.bytes);
     if (error == 0 && server->is_loopback)
         return set(context, "do-not-query-localhost:", "no", why);
     if (error)
-        ignored(buffer_append_format(why, "libunbound: resolver %s: %s", name.bytes, ub_strerror(error))); /* as above */
+        ignored(
+            buffer_append_format(why, "libunbound: resolver %s: %s", name.bytes, ub_strerror(error))); /* as above */
     return error == 0;
 }
 
@@ -76,10 +78,10 @@ static bool set_up(struct ub_ctx *context, const struct dns_resolver_options *op
     static const struct {
         const char *option, *value;
     } common[] = {
-        {.option = "outgoing-range:", .value = "256"},      {.option = "outgoing-num-tcp:", .value = "32"},
+        {.option = "outgoing-range:", .value = "256"},          {.option = "outgoing-num-tcp:", .value = "32"},
         {.option = "num-queries-per-thread:", .value = "1024"}, {.option = "msg-cache-size:", .value = "8m"},
-        {.option = "rrset-cache-size:", .value = "16m"},    {.option = "edns-buffer-size:", .value = "1232"},
-        {.option = "qname-minimisation:", .value = "yes"},  {.option = "use-syslog:", .value = "no"},
+        {.option = "rrset-cache-size:", .value = "16m"},        {.option = "edns-buffer-size:", .value = "1232"},
+        {.option = "qname-minimisation:", .value = "yes"},      {.option = "use-syslog:", .value = "no"},
     };
     for (size_t i = 0; i < length_of(common); i++)
         if (!set(context, common[i].option, common[i].value, why))
@@ -96,7 +98,8 @@ static bool set_up(struct ub_ctx *context, const struct dns_resolver_options *op
     return add_anchors(context, options->root_key, why);
 }
 
-bool dns_resolver_new(const struct dns_resolver_options *options, struct buffer *why, struct dns_resolver **ret_resolver)
+bool dns_resolver_new(const struct dns_resolver_options *options, struct buffer *why,
+                      struct dns_resolver **ret_resolver)
 {
     struct ub_ctx *context = ub_ctx_create();
     if (!context) {
@@ -195,8 +198,8 @@ static void answered(void *context, int error, struct ub_result *result)
     free(question);
 }
 
-bool dns_resolver_ask(struct dns_resolver *resolver, struct text name, unsigned type, dns_answer_function *function, void *context,
-                      struct dns_question **ret_question)
+bool dns_resolver_ask(struct dns_resolver *resolver, struct text name, unsigned type, dns_answer_function *function,
+                      void *context, struct dns_question **ret_question)
 {
     char terminated[NAME_ROOM] = {0};
     if (!name_may_be_asked(name))
@@ -218,7 +221,8 @@ void dns_resolver_cancel(struct dns_question **question)
 {
     if (!*question)
         return;
-    ignored(ub_cancel((*question)->resolver->context, (*question)->id)); /* unknown: then it was answered, which can't be here */
+    ignored(ub_cancel((*question)->resolver->context,
+                      (*question)->id)); /* unknown: then it was answered, which can't be here */
     free(*question);
     *question = NULL;
 }

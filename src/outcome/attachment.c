@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attachment: the third part of a report. RFC 3461 section 6.2: RET is about failures; any other report gives the header. A message/rfc822
- * is whole or is not there; a part of a message is shown as text, and says so. */
+/* attachment: the third part of a report. RFC 3461 section 6.2: RET is about failures; any other report gives the
+ * header. A message/rfc822 is whole or is not there; a part of a message is shown as text, and says so. */
 #include "outcome/private.h"
 
 enum { HEADER_LIMIT = 1 << 20, PIECE = 16 * 1024 };
@@ -20,7 +20,8 @@ static enum part choose(const struct outcome_report *report)
     if (report->message_length == 0 || !report->body)
         return PART_NONE;
     /* what is binary can't stand in a message/rfc822 that is not binary itself: RFC 2046 section 5.2.1 */
-    if (report->kind != OUTCOME_REPORT_FAILED || ret == ENVELOPE_RETURN_HEADERS || report->envelope->body == ENVELOPE_BINARYMIME)
+    if (report->kind != OUTCOME_REPORT_FAILED || ret == ENVELOPE_RETURN_HEADERS ||
+        report->envelope->body == ENVELOPE_BINARYMIME)
         return PART_HEADER;
     if (!s->delivery_report_truncate || report->message_length <= s->delivery_report_truncate_at)
         return PART_WHOLE;
@@ -109,7 +110,8 @@ static void append_type(struct buffer *b, const struct outcome_report *report, e
     case PART_NONE:
         break;
     case PART_HEADER:
-        buffer_append(b, is_utf8 ? TEXT("Content-Type: message/global-headers\r\n") : TEXT("Content-Type: text/rfc822-headers\r\n"));
+        buffer_append(b, is_utf8 ? TEXT("Content-Type: message/global-headers\r\n")
+                                 : TEXT("Content-Type: text/rfc822-headers\r\n"));
         buffer_append(b, TEXT("Content-Description: Header of the message\r\n"));
         break;
     case PART_WHOLE:

@@ -3,21 +3,34 @@
 #include "outcome/private.h"
 
 static const struct {
-    struct text status; /* subject and detail, RFC 3463 and the registry; a subject alone counts for all its other details */
+    struct text
+        status; /* subject and detail, RFC 3463 and the registry; a subject alone counts for all its other details */
     enum outcome_cause cause;
 } by_status[] = {
-    {.status = TEXT_INIT("1.1"), .cause = OUTCOME_CAUSE_WRONG_ADDRESS},   {.status = TEXT_INIT("1.2"), .cause = OUTCOME_CAUSE_NO_SUCH_DOMAIN},
-    {.status = TEXT_INIT("1.3"), .cause = OUTCOME_CAUSE_WRONG_ADDRESS},   {.status = TEXT_INIT("1.6"), .cause = OUTCOME_CAUSE_WRONG_ADDRESS},
-    {.status = TEXT_INIT("1.10"), .cause = OUTCOME_CAUSE_NO_MAIL_DOMAIN}, {.status = TEXT_INIT("2.1"), .cause = OUTCOME_CAUSE_MAILBOX_DISABLED},
-    {.status = TEXT_INIT("2.2"), .cause = OUTCOME_CAUSE_MAILBOX_FULL},    {.status = TEXT_INIT("2.3"), .cause = OUTCOME_CAUSE_TOO_BIG},
-    {.status = TEXT_INIT("3.4"), .cause = OUTCOME_CAUSE_TOO_BIG},         {.status = TEXT_INIT("4.1"), .cause = OUTCOME_CAUSE_UNREACHABLE},
-    {.status = TEXT_INIT("4.2"), .cause = OUTCOME_CAUSE_UNREACHABLE},     {.status = TEXT_INIT("4.3"), .cause = OUTCOME_CAUSE_UNREACHABLE},
-    {.status = TEXT_INIT("4.4"), .cause = OUTCOME_CAUSE_NO_SUCH_DOMAIN},  {.status = TEXT_INIT("4.5"), .cause = OUTCOME_CAUSE_BUSY},
-    {.status = TEXT_INIT("4.6"), .cause = OUTCOME_CAUSE_LOOP},            {.status = TEXT_INIT("6.7"), .cause = OUTCOME_CAUSE_NEEDS_UTF8},
-    {.status = TEXT_INIT("6.8"), .cause = OUTCOME_CAUSE_NEEDS_UTF8},      {.status = TEXT_INIT("6.9"), .cause = OUTCOME_CAUSE_NEEDS_UTF8},
-    {.status = TEXT_INIT("6.10"), .cause = OUTCOME_CAUSE_NEEDS_UTF8},     {.status = TEXT_INIT("6"), .cause = OUTCOME_CAUSE_CONTENT},
-    {.status = TEXT_INIT("7.4"), .cause = OUTCOME_CAUSE_TLS},             {.status = TEXT_INIT("7.5"), .cause = OUTCOME_CAUSE_TLS},
-    {.status = TEXT_INIT("7.10"), .cause = OUTCOME_CAUSE_TLS},            {.status = TEXT_INIT("7"), .cause = OUTCOME_CAUSE_REFUSED},
+    {.status = TEXT_INIT("1.1"), .cause = OUTCOME_CAUSE_WRONG_ADDRESS},
+    {.status = TEXT_INIT("1.2"), .cause = OUTCOME_CAUSE_NO_SUCH_DOMAIN},
+    {.status = TEXT_INIT("1.3"), .cause = OUTCOME_CAUSE_WRONG_ADDRESS},
+    {.status = TEXT_INIT("1.6"), .cause = OUTCOME_CAUSE_WRONG_ADDRESS},
+    {.status = TEXT_INIT("1.10"), .cause = OUTCOME_CAUSE_NO_MAIL_DOMAIN},
+    {.status = TEXT_INIT("2.1"), .cause = OUTCOME_CAUSE_MAILBOX_DISABLED},
+    {.status = TEXT_INIT("2.2"), .cause = OUTCOME_CAUSE_MAILBOX_FULL},
+    {.status = TEXT_INIT("2.3"), .cause = OUTCOME_CAUSE_TOO_BIG},
+    {.status = TEXT_INIT("3.4"), .cause = OUTCOME_CAUSE_TOO_BIG},
+    {.status = TEXT_INIT("4.1"), .cause = OUTCOME_CAUSE_UNREACHABLE},
+    {.status = TEXT_INIT("4.2"), .cause = OUTCOME_CAUSE_UNREACHABLE},
+    {.status = TEXT_INIT("4.3"), .cause = OUTCOME_CAUSE_UNREACHABLE},
+    {.status = TEXT_INIT("4.4"), .cause = OUTCOME_CAUSE_NO_SUCH_DOMAIN},
+    {.status = TEXT_INIT("4.5"), .cause = OUTCOME_CAUSE_BUSY},
+    {.status = TEXT_INIT("4.6"), .cause = OUTCOME_CAUSE_LOOP},
+    {.status = TEXT_INIT("6.7"), .cause = OUTCOME_CAUSE_NEEDS_UTF8},
+    {.status = TEXT_INIT("6.8"), .cause = OUTCOME_CAUSE_NEEDS_UTF8},
+    {.status = TEXT_INIT("6.9"), .cause = OUTCOME_CAUSE_NEEDS_UTF8},
+    {.status = TEXT_INIT("6.10"), .cause = OUTCOME_CAUSE_NEEDS_UTF8},
+    {.status = TEXT_INIT("6"), .cause = OUTCOME_CAUSE_CONTENT},
+    {.status = TEXT_INIT("7.4"), .cause = OUTCOME_CAUSE_TLS},
+    {.status = TEXT_INIT("7.5"), .cause = OUTCOME_CAUSE_TLS},
+    {.status = TEXT_INIT("7.10"), .cause = OUTCOME_CAUSE_TLS},
+    {.status = TEXT_INIT("7"), .cause = OUTCOME_CAUSE_REFUSED},
 };
 
 /* An expired result has 5.4.7; what the host said last stands at the front of its text, when it said it. */

@@ -8,8 +8,8 @@ static bool is_full_mailbox_for_good(const struct settings *settings, const stru
            text_equals(result->enhanced, TEXT("4.2.2"));
 }
 
-enum outcome_next outcome_judge(const struct settings *settings, const struct result *result, int64_t arrived_ms, int64_t now_ms,
-                                struct result *ret_result)
+enum outcome_next outcome_judge(const struct settings *settings, const struct result *result, int64_t arrived_ms,
+                                int64_t now_ms, struct result *ret_result)
 {
     struct result judged = *result;
     enum outcome_next next = OUTCOME_DONE;
@@ -42,7 +42,8 @@ enum outcome_next outcome_judge(const struct settings *settings, const struct re
 /* RFC 3461 section 4.1: without NOTIFY failures are told, and delays may be. */
 static bool wants(const struct envelope_recipient *recipient, enum envelope_notify what)
 {
-    unsigned notify = recipient->notify ? recipient->notify : (unsigned)(ENVELOPE_NOTIFY_FAILURE | ENVELOPE_NOTIFY_DELAY);
+    unsigned notify =
+        recipient->notify ? recipient->notify : (unsigned)(ENVELOPE_NOTIFY_FAILURE | ENVELOPE_NOTIFY_DELAY);
     return !(notify & ENVELOPE_NOTIFY_NEVER) && (notify & what);
 }
 
@@ -59,15 +60,16 @@ enum outcome_report_kind outcome_report_due(const struct settings *settings, con
     return result->class == RESULT_RELAYED_WITHOUT_DSN ? OUTCOME_REPORT_RELAYED : OUTCOME_REPORT_NONE;
 }
 
-int64_t outcome_warning_ms(const struct settings *settings, const struct envelope_recipient *recipient, int64_t arrived_ms)
+int64_t outcome_warning_ms(const struct settings *settings, const struct envelope_recipient *recipient,
+                           int64_t arrived_ms)
 {
     if (settings->delivery_warn_after == 0 || !wants(recipient, ENVELOPE_NOTIFY_DELAY))
         return INT64_MAX;
     return arrived_ms + (int64_t)settings->delivery_warn_after;
 }
 
-bool outcome_warning_due(const struct settings *settings, const struct envelope_recipient *recipient, int64_t arrived_ms, int64_t now_ms,
-                         bool was_warned)
+bool outcome_warning_due(const struct settings *settings, const struct envelope_recipient *recipient,
+                         int64_t arrived_ms, int64_t now_ms, bool was_warned)
 {
     return !was_warned && now_ms >= outcome_warning_ms(settings, recipient, arrived_ms);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* outcome: from the result of a try to done, again later, or a report. A recipient is tried again until undelivered_after; then its last
- * result becomes a failed one, 5.4.7. Reports are multipart/report (RFC 3464; RFC 6533 where an address is not ASCII), have the null
- * sender and are never written about a message that has it: that goes to bad_mail. Reply texts come from strangers: they are escaped here
- * and can't make a field, a part or a line of their own. Pure: time, random seed and the message's octets are arguments. */
+/* outcome: from the result of a try to done, again later, or a report. A recipient is tried again until
+ * undelivered_after; then its last result becomes a failed one, 5.4.7. Reports are multipart/report (RFC 3464; RFC 6533
+ * where an address is not ASCII), have the null sender and are never written about a message that has it: that goes to
+ * bad_mail. Reply texts come from strangers: they are escaped here and can't make a field, a part or a line of their
+ * own. Pure: time, random seed and the message's octets are arguments. */
 #ifndef OUTCOME_OUTCOME_H
 #define OUTCOME_OUTCOME_H
 
@@ -15,9 +16,10 @@ enum outcome_next {
     OUTCOME_FAILED, /* for good */
 };
 
-/* result is what is journalled: the result of the try, or its expired or permanent form. Its texts are borrowed from the one given. */
-enum outcome_next outcome_judge(const struct settings *settings, const struct result *result, int64_t arrived_ms, int64_t now_ms,
-                                struct result *ret_result);
+/* result is what is journalled: the result of the try, or its expired or permanent form. Its texts are borrowed from
+ * the one given. */
+enum outcome_next outcome_judge(const struct settings *settings, const struct result *result, int64_t arrived_ms,
+                                int64_t now_ms, struct result *ret_result);
 
 enum outcome_report_kind {
     OUTCOME_REPORT_NONE,
@@ -33,15 +35,17 @@ enum outcome_report_kind {
 enum outcome_report_kind outcome_report_due(const struct settings *settings, const struct envelope_recipient *recipient,
                                             enum outcome_next next, const struct result *result);
 /* Is it time for the one notice "still trying"? */
-bool outcome_warning_due(const struct settings *settings, const struct envelope_recipient *recipient, int64_t arrived_ms, int64_t now_ms,
-                         bool was_warned);
+bool outcome_warning_due(const struct settings *settings, const struct envelope_recipient *recipient,
+                         int64_t arrived_ms, int64_t now_ms, bool was_warned);
 /* When that time comes; INT64_MAX: never. */
-int64_t outcome_warning_ms(const struct settings *settings, const struct envelope_recipient *recipient, int64_t arrived_ms);
+int64_t outcome_warning_ms(const struct settings *settings, const struct envelope_recipient *recipient,
+                           int64_t arrived_ms);
 
 enum outcome_addressee {
     OUTCOME_TO_NOBODY,
     OUTCOME_TO_SENDER,
-    OUTCOME_TO_BAD_MAIL, /* the message itself, whole, with outcome_bad_mail_fields in front; without a bad_mail: hold it, and an alarm */
+    OUTCOME_TO_BAD_MAIL, /* the message itself, whole, with outcome_bad_mail_fields in front; without a bad_mail: hold
+                            it, and an alarm */
 };
 /* sender_is_local: the sender's domain is one of ours (for report_to = local). */
 enum outcome_addressee outcome_addressee(const struct settings *settings, const struct envelope *envelope,
@@ -97,10 +101,13 @@ enum { OUTCOME_REPORT_OVERHEAD = 64 * 1024, OUTCOME_REPORT_PER_RECIPIENT = 8 * 1
 size_t outcome_report_limit(const struct outcome_report *report);
 /* The report, complete, lines ended by CRLF. False when the buffer is full. */
 must_check bool outcome_report_write(struct buffer *b, const struct outcome_report *report);
-/* The envelope it travels in; recipient is where its one recipient is put. Texts are borrowed from the report's envelope and settings. */
-void outcome_report_envelope(const struct outcome_report *report, struct envelope_recipient *recipient, struct envelope *ret_envelope);
+/* The envelope it travels in; recipient is where its one recipient is put. Texts are borrowed from the report's
+ * envelope and settings. */
+void outcome_report_envelope(const struct outcome_report *report, struct envelope_recipient *recipient,
+                             struct envelope *ret_envelope);
 
-/* Fields to put in front of the message itself when it goes to bad_mail: from whom, to whom, why. False when the buffer is full. */
+/* Fields to put in front of the message itself when it goes to bad_mail: from whom, to whom, why. False when the buffer
+ * is full. */
 must_check bool outcome_bad_mail_fields(struct buffer *b, const struct outcome_report *report);
 
 #endif

@@ -32,7 +32,7 @@ static struct address address_of(struct text t)
     return a;
 }
 
-/* --- judging ------------------------------------------------------------------------------------------------------------------ */
+/* --- judging ---------------------------------------------------------------------------------------------------- */
 
 static void a_try_is_judged_by_its_class_and_by_its_age(void **state not_used)
 {
@@ -45,13 +45,39 @@ static void a_try_is_judged_by_its_class_and_by_its_age(void **state not_used)
         struct text judged;
     } rows[] = {
         {.class = RESULT_DELIVERED, .enhanced = TEXT_INIT("2.0.0"), .next = OUTCOME_DONE, .judged = TEXT_INIT("2.0.0")},
-        {.class = RESULT_RELAYED, .age = 99LL * 24 * HOUR, .enhanced = TEXT_INIT("2.0.0"), .next = OUTCOME_DONE, .judged = TEXT_INIT("2.0.0")},
+        {.class = RESULT_RELAYED,
+         .age = 99LL * 24 * HOUR,
+         .enhanced = TEXT_INIT("2.0.0"),
+         .next = OUTCOME_DONE,
+         .judged = TEXT_INIT("2.0.0")},
         {.class = RESULT_FAILED, .enhanced = TEXT_INIT("5.1.1"), .next = OUTCOME_FAILED, .judged = TEXT_INIT("5.1.1")},
-        {.class = RESULT_DEFERRED, .age = 48 * HOUR - 1, .enhanced = TEXT_INIT("4.4.1"), .next = OUTCOME_AGAIN, .judged = TEXT_INIT("4.4.1")},
-        {.class = RESULT_DEFERRED, .age = 48 * HOUR, .enhanced = TEXT_INIT("4.4.1"), .next = OUTCOME_FAILED, .judged = TEXT_INIT("5.4.7")},
-        {.class = RESULT_DEFERRED, .stage = TEXT_INIT("mailbox"), .enhanced = TEXT_INIT("4.2.2"), .next = OUTCOME_AGAIN, .judged = TEXT_INIT("4.2.2")},
-        {.class = RESULT_DEFERRED, .stage = TEXT_INIT("mailbox"), .enhanced = TEXT_INIT("4.2.2"), .full_is_permanent = true, .next = OUTCOME_FAILED, .judged = TEXT_INIT("5.2.2")},
-        {.class = RESULT_DEFERRED, .stage = TEXT_INIT("rcpt"), .enhanced = TEXT_INIT("4.2.2"), .full_is_permanent = true, .next = OUTCOME_AGAIN, .judged = TEXT_INIT("4.2.2")},
+        {.class = RESULT_DEFERRED,
+         .age = 48 * HOUR - 1,
+         .enhanced = TEXT_INIT("4.4.1"),
+         .next = OUTCOME_AGAIN,
+         .judged = TEXT_INIT("4.4.1")},
+        {.class = RESULT_DEFERRED,
+         .age = 48 * HOUR,
+         .enhanced = TEXT_INIT("4.4.1"),
+         .next = OUTCOME_FAILED,
+         .judged = TEXT_INIT("5.4.7")},
+        {.class = RESULT_DEFERRED,
+         .stage = TEXT_INIT("mailbox"),
+         .enhanced = TEXT_INIT("4.2.2"),
+         .next = OUTCOME_AGAIN,
+         .judged = TEXT_INIT("4.2.2")},
+        {.class = RESULT_DEFERRED,
+         .stage = TEXT_INIT("mailbox"),
+         .enhanced = TEXT_INIT("4.2.2"),
+         .full_is_permanent = true,
+         .next = OUTCOME_FAILED,
+         .judged = TEXT_INIT("5.2.2")},
+        {.class = RESULT_DEFERRED,
+         .stage = TEXT_INIT("rcpt"),
+         .enhanced = TEXT_INIT("4.2.2"),
+         .full_is_permanent = true,
+         .next = OUTCOME_AGAIN,
+         .judged = TEXT_INIT("4.2.2")},
     };
     for (size_t i = 0; i < length_of(rows); i++) {
         struct settings s = plain_settings();
@@ -65,7 +91,12 @@ static void a_try_is_judged_by_its_class_and_by_its_age(void **state not_used)
 
 static void a_report_is_due_as_notify_says(void **state not_used)
 {
-    enum { NEVER = ENVELOPE_NOTIFY_NEVER, SUCCESS = ENVELOPE_NOTIFY_SUCCESS, FAILURE = ENVELOPE_NOTIFY_FAILURE, DELAY = ENVELOPE_NOTIFY_DELAY };
+    enum {
+        NEVER = ENVELOPE_NOTIFY_NEVER,
+        SUCCESS = ENVELOPE_NOTIFY_SUCCESS,
+        FAILURE = ENVELOPE_NOTIFY_FAILURE,
+        DELAY = ENVELOPE_NOTIFY_DELAY
+    };
     static const struct {
         unsigned notify;
         enum outcome_report_kind failed, delivered, relayed, relayed_without_dsn;
@@ -76,17 +107,26 @@ static void a_report_is_due_as_notify_says(void **state not_used)
         {.notify = SUCCESS, .delivered = OUTCOME_REPORT_DELIVERED, .relayed_without_dsn = OUTCOME_REPORT_RELAYED},
         {.notify = FAILURE, .failed = OUTCOME_REPORT_FAILED},
         {.notify = DELAY, .is_warned = true},
-        {.notify = SUCCESS | FAILURE | DELAY, .failed = OUTCOME_REPORT_FAILED, .delivered = OUTCOME_REPORT_DELIVERED,
-         .relayed_without_dsn = OUTCOME_REPORT_RELAYED, .is_warned = true},
+        {.notify = SUCCESS | FAILURE | DELAY,
+         .failed = OUTCOME_REPORT_FAILED,
+         .delivered = OUTCOME_REPORT_DELIVERED,
+         .relayed_without_dsn = OUTCOME_REPORT_RELAYED,
+         .is_warned = true},
     };
     struct settings s = plain_settings();
     for (size_t i = 0; i < length_of(rows); i++) {
         struct envelope_recipient r = {.notify = rows[i].notify};
-        assert_int_equal(outcome_report_due(&s, &r, OUTCOME_FAILED, &(struct result){.class = RESULT_FAILED}), rows[i].failed);
-        assert_int_equal(outcome_report_due(&s, &r, OUTCOME_DONE, &(struct result){.class = RESULT_DELIVERED}), rows[i].delivered);
-        assert_int_equal(outcome_report_due(&s, &r, OUTCOME_DONE, &(struct result){.class = RESULT_RELAYED}), rows[i].relayed);
-        assert_int_equal(outcome_report_due(&s, &r, OUTCOME_DONE, &(struct result){.class = RESULT_RELAYED_WITHOUT_DSN}), rows[i].relayed_without_dsn);
-        assert_int_equal(outcome_report_due(&s, &r, OUTCOME_AGAIN, &(struct result){.class = RESULT_DEFERRED}), OUTCOME_REPORT_NONE);
+        assert_int_equal(outcome_report_due(&s, &r, OUTCOME_FAILED, &(struct result){.class = RESULT_FAILED}),
+                         rows[i].failed);
+        assert_int_equal(outcome_report_due(&s, &r, OUTCOME_DONE, &(struct result){.class = RESULT_DELIVERED}),
+                         rows[i].delivered);
+        assert_int_equal(outcome_report_due(&s, &r, OUTCOME_DONE, &(struct result){.class = RESULT_RELAYED}),
+                         rows[i].relayed);
+        assert_int_equal(
+            outcome_report_due(&s, &r, OUTCOME_DONE, &(struct result){.class = RESULT_RELAYED_WITHOUT_DSN}),
+            rows[i].relayed_without_dsn);
+        assert_int_equal(outcome_report_due(&s, &r, OUTCOME_AGAIN, &(struct result){.class = RESULT_DEFERRED}),
+                         OUTCOME_REPORT_NONE);
         assert_int_equal(outcome_warning_due(&s, &r, arrived, arrived + 4 * HOUR, false), rows[i].is_warned);
         assert_false(outcome_warning_due(&s, &r, arrived, arrived + 4 * HOUR, true));
         assert_false(outcome_warning_due(&s, &r, arrived, arrived + 4 * HOUR - 1, false));
@@ -94,7 +134,8 @@ static void a_report_is_due_as_notify_says(void **state not_used)
     s.delivery_warn_after = 0;
     assert_false(outcome_warning_due(&s, &(struct envelope_recipient){.notify = 0}, arrived, INT64_MAX - 1, false));
     s.delivery_delivery_reports = false;
-    assert_int_equal(outcome_report_due(&s, &(struct envelope_recipient){.notify = SUCCESS}, OUTCOME_DONE, &(struct result){.class = RESULT_DELIVERED}),
+    assert_int_equal(outcome_report_due(&s, &(struct envelope_recipient){.notify = SUCCESS}, OUTCOME_DONE,
+                                        &(struct result){.class = RESULT_DELIVERED}),
                      OUTCOME_REPORT_NONE);
 }
 
@@ -129,12 +170,28 @@ static void a_cause_is_found_for_every_kind_of_refusal(void **state not_used)
         {.code = 550, .enhanced = TEXT_INIT("5.7.1"), .stage = TEXT_INIT("rcpt"), .cause = OUTCOME_CAUSE_REFUSED},
         {.code = 554, .enhanced = TEXT_INIT("5.0.0"), .stage = TEXT_INIT("banner"), .cause = OUTCOME_CAUSE_REFUSED},
         {.enhanced = TEXT_INIT("5.1.2"), .stage = TEXT_INIT("dns"), .cause = OUTCOME_CAUSE_NO_SUCH_DOMAIN},
-        {.code = 556, .enhanced = TEXT_INIT("5.1.10"), .stage = TEXT_INIT("dns"), .cause = OUTCOME_CAUSE_NO_MAIL_DOMAIN},
-        {.code = 552, .enhanced = TEXT_INIT("5.2.2"), .stage = TEXT_INIT("mailbox"), .cause = OUTCOME_CAUSE_MAILBOX_FULL},
-        {.code = 552, .enhanced = TEXT_INIT("5.0.0"), .stage = TEXT_INIT("end-of-data"), .cause = OUTCOME_CAUSE_TOO_BIG},
+        {.code = 556,
+         .enhanced = TEXT_INIT("5.1.10"),
+         .stage = TEXT_INIT("dns"),
+         .cause = OUTCOME_CAUSE_NO_MAIL_DOMAIN},
+        {.code = 552,
+         .enhanced = TEXT_INIT("5.2.2"),
+         .stage = TEXT_INIT("mailbox"),
+         .cause = OUTCOME_CAUSE_MAILBOX_FULL},
+        {.code = 552,
+         .enhanced = TEXT_INIT("5.0.0"),
+         .stage = TEXT_INIT("end-of-data"),
+         .cause = OUTCOME_CAUSE_TOO_BIG},
         {.enhanced = TEXT_INIT("5.3.4"), .stage = TEXT_INIT("mail"), .cause = OUTCOME_CAUSE_TOO_BIG},
-        {.enhanced = TEXT_INIT("5.4.7"), .stage = TEXT_INIT("connect"), .text = TEXT_INIT("connection refused"), .cause = OUTCOME_CAUSE_UNREACHABLE},
-        {.code = 452, .enhanced = TEXT_INIT("5.4.7"), .stage = TEXT_INIT("rcpt"), .text = TEXT_INIT("4.2.2 full"), .cause = OUTCOME_CAUSE_MAILBOX_FULL},
+        {.enhanced = TEXT_INIT("5.4.7"),
+         .stage = TEXT_INIT("connect"),
+         .text = TEXT_INIT("connection refused"),
+         .cause = OUTCOME_CAUSE_UNREACHABLE},
+        {.code = 452,
+         .enhanced = TEXT_INIT("5.4.7"),
+         .stage = TEXT_INIT("rcpt"),
+         .text = TEXT_INIT("4.2.2 full"),
+         .cause = OUTCOME_CAUSE_MAILBOX_FULL},
         {.enhanced = TEXT_INIT("4.7.4"), .stage = TEXT_INIT("starttls"), .cause = OUTCOME_CAUSE_TLS},
         {.enhanced = TEXT_INIT("5.4.7"), .stage = TEXT_INIT("starttls"), .cause = OUTCOME_CAUSE_TLS},
         {.enhanced = TEXT_INIT("5.4.6"), .stage = TEXT_INIT("dns"), .cause = OUTCOME_CAUSE_LOOP},
@@ -143,7 +200,8 @@ static void a_cause_is_found_for_every_kind_of_refusal(void **state not_used)
         {.code = 421, .enhanced = TEXT_INIT("4.0.0"), .stage = TEXT_INIT("banner"), .cause = OUTCOME_CAUSE_BUSY},
     };
     for (size_t i = 0; i < length_of(rows); i++) {
-        struct result r = {.code = rows[i].code, .enhanced = rows[i].enhanced, .stage = rows[i].stage, .text = rows[i].text};
+        struct result r = {
+            .code = rows[i].code, .enhanced = rows[i].enhanced, .stage = rows[i].stage, .text = rows[i].text};
         assert_int_equal(outcome_cause(&r), rows[i].cause);
     }
     for (int cause = 0; cause < OUTCOME_CAUSES; cause++) {
@@ -152,7 +210,7 @@ static void a_cause_is_found_for_every_kind_of_refusal(void **state not_used)
     }
 }
 
-/* --- reports -------------------------------------------------------------------------------------------------------------------- */
+/* --- reports ---------------------------------------------------------------------------------------------------- */
 
 static bool body_of_text(void *context, uint64_t at, char *bytes, size_t count)
 {
@@ -178,12 +236,25 @@ static void trial_init(struct trial *t, enum outcome_report_kind kind, struct te
     *t = (struct trial){.settings = plain_settings(), .message = message};
     t->envelope = (struct envelope){.sender = address_of(TEXT("anna@casa.test")), .arrived_ms = arrived};
     t->recipient = (struct envelope_recipient){.address = address_of(TEXT("bruno@fuori.test"))};
-    t->result = (struct result){.class = RESULT_FAILED, .code = 550, .enhanced = TEXT("5.1.1"), .stage = TEXT("rcpt"),
-                                .host = TEXT("mx.fuori.test [192.0.2.1]:25"), .text = TEXT("5.1.1 no such user")};
-    t->row = (struct outcome_report_recipient){.recipient = &t->recipient, .result = &t->result, .tried_ms = arrived + HOUR};
-    t->report = (struct outcome_report){.kind = kind, .settings = &t->settings, .envelope = &t->envelope, .id = TEXT("1a2b"),
-                                        .report_id = TEXT("3c4d"), .recipients = &t->row, .recipient_count = 1, .now_ms = arrived + 2 * HOUR,
-                                        .seed = 0x1234567890abcdef, .message_length = message.length, .body = body_of_text,
+    t->result = (struct result){.class = RESULT_FAILED,
+                                .code = 550,
+                                .enhanced = TEXT("5.1.1"),
+                                .stage = TEXT("rcpt"),
+                                .host = TEXT("mx.fuori.test [192.0.2.1]:25"),
+                                .text = TEXT("5.1.1 no such user")};
+    t->row =
+        (struct outcome_report_recipient){.recipient = &t->recipient, .result = &t->result, .tried_ms = arrived + HOUR};
+    t->report = (struct outcome_report){.kind = kind,
+                                        .settings = &t->settings,
+                                        .envelope = &t->envelope,
+                                        .id = TEXT("1a2b"),
+                                        .report_id = TEXT("3c4d"),
+                                        .recipients = &t->row,
+                                        .recipient_count = 1,
+                                        .now_ms = arrived + 2 * HOUR,
+                                        .seed = 0x1234567890abcdef,
+                                        .message_length = message.length,
+                                        .body = body_of_text,
                                         .body_context = &t->message};
 }
 
@@ -211,7 +282,8 @@ static void assert_lines(const struct buffer *b)
     }
 }
 
-static const struct text small = TEXT_INIT("From: <anna@casa.test>\r\nMessage-ID: <orig@casa.test>\r\nSubject: ciao\r\n\r\nbody of it\r\n");
+static const struct text small =
+    TEXT_INIT("From: <anna@casa.test>\r\nMessage-ID: <orig@casa.test>\r\nSubject: ciao\r\n\r\nbody of it\r\n");
 
 static void a_failed_report_says_what_where_and_why(void **state not_used)
 {
@@ -221,14 +293,23 @@ static void a_failed_report_says_what_where_and_why(void **state not_used)
     t.envelope.envid = TEXT("QQ314159");
     struct buffer b released_by(buffer_done) = written(&t);
     static const struct text wanted[] = {
-        TEXT_INIT("From: Mail Delivery Subsystem <MAILER-DAEMON@casa.test>\r\n"), TEXT_INIT("To: <anna@casa.test>\r\n"),
-        TEXT_INIT("Auto-Submitted: auto-replied\r\n"), TEXT_INIT("Message-ID: <3c4d@mx.casa.test>\r\n"),
-        TEXT_INIT("In-Reply-To: <orig@casa.test>\r\n"), TEXT_INIT("multipart/report; report-type=delivery-status;"),
-        TEXT_INIT("Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.casa.test\r\nOriginal-Envelope-Id: QQ314159\r\nArrival-Date: "),
-        TEXT_INIT("\r\n\r\nOriginal-Recipient: rfc822;b.rossi@altro.test\r\nFinal-Recipient: rfc822; bruno@fuori.test\r\nAction: failed\r\nStatus: "
-                  "5.1.1\r\nRemote-MTA: dns; mx.fuori.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user\r\nLast-Attempt-Date: "),
-        TEXT_INIT("The address does not exist there."), TEXT_INIT("L'indirizzo non esiste."), TEXT_INIT("mx.fuori.test [192.0.2.1]:25 said:"),
-        TEXT_INIT("Content-Type: message/rfc822\r\n"), TEXT_INIT("\r\n\r\nbody of it\r\n\r\n--=_"),
+        TEXT_INIT("From: Mail Delivery Subsystem <MAILER-DAEMON@casa.test>\r\n"),
+        TEXT_INIT("To: <anna@casa.test>\r\n"),
+        TEXT_INIT("Auto-Submitted: auto-replied\r\n"),
+        TEXT_INIT("Message-ID: <3c4d@mx.casa.test>\r\n"),
+        TEXT_INIT("In-Reply-To: <orig@casa.test>\r\n"),
+        TEXT_INIT("multipart/report; report-type=delivery-status;"),
+        TEXT_INIT("Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; "
+                  "mx.casa.test\r\nOriginal-Envelope-Id: QQ314159\r\nArrival-Date: "),
+        TEXT_INIT("\r\n\r\nOriginal-Recipient: rfc822;b.rossi@altro.test\r\nFinal-Recipient: rfc822; "
+                  "bruno@fuori.test\r\nAction: failed\r\nStatus: "
+                  "5.1.1\r\nRemote-MTA: dns; mx.fuori.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such "
+                  "user\r\nLast-Attempt-Date: "),
+        TEXT_INIT("The address does not exist there."),
+        TEXT_INIT("L'indirizzo non esiste."),
+        TEXT_INIT("mx.fuori.test [192.0.2.1]:25 said:"),
+        TEXT_INIT("Content-Type: message/rfc822\r\n"),
+        TEXT_INIT("\r\n\r\nbody of it\r\n\r\n--=_"),
     };
     for (size_t i = 0; i < length_of(wanted); i++)
         assert_true(has(&b, wanted[i]));
@@ -247,8 +328,11 @@ static void a_hostile_reply_makes_no_line_of_its_own(void **state not_used)
     for (size_t i = 0; i < sizeof long_text; i++)
         long_text[i] = 'x';
     static const struct text replies[] = {
-        TEXT_INIT("bad\r\nX-Injected: yes\r\n\r\n.\r\n"), TEXT_INIT("bad\nX-Injected: yes\n\nX-Injected: two"), TEXT_INIT("\x1b[31mred\a\0nul"),
-        TEXT_INIT("\r\n--=_1234567890abcdef.0\r\nX-Injected: yes"), TEXT_INIT("gr\xc3\xbc\xc3\x9f \xff\xfe %n%s"),
+        TEXT_INIT("bad\r\nX-Injected: yes\r\n\r\n.\r\n"),
+        TEXT_INIT("bad\nX-Injected: yes\n\nX-Injected: two"),
+        TEXT_INIT("\x1b[31mred\a\0nul"),
+        TEXT_INIT("\r\n--=_1234567890abcdef.0\r\nX-Injected: yes"),
+        TEXT_INIT("gr\xc3\xbc\xc3\x9f \xff\xfe %n%s"),
         TEXT_INIT("\xe2\x80\xae reversed"),
     };
     for (size_t i = 0; i <= length_of(replies); i++) {
@@ -304,15 +388,44 @@ static void what_is_returned_follows_ret_and_the_limit(void **state not_used)
         bool has_body;
     } rows[] = {
         {.kind = OUTCOME_REPORT_FAILED, .truncates = true, .type = TEXT_INIT("message/rfc822\r\n"), .has_body = true},
-        {.kind = OUTCOME_REPORT_FAILED, .truncates = true, .ret = ENVELOPE_RETURN_FULL, .type = TEXT_INIT("message/rfc822\r\n"), .has_body = true},
-        {.kind = OUTCOME_REPORT_FAILED, .truncates = true, .ret = ENVELOPE_RETURN_HEADERS, .type = TEXT_INIT("text/rfc822-headers\r\n")},
-        {.kind = OUTCOME_REPORT_FAILED, .is_large = true, .truncates = true, .type = TEXT_INIT("text/plain; charset=utf-8\r\nContent-Description: The first 16384 octets of the message, which has 40000\r\n"), .has_body = true},
-        {.kind = OUTCOME_REPORT_FAILED, .is_large = true, .truncates = true, .ret = ENVELOPE_RETURN_FULL, .type = TEXT_INIT("text/rfc822-headers\r\n")},
+        {.kind = OUTCOME_REPORT_FAILED,
+         .truncates = true,
+         .ret = ENVELOPE_RETURN_FULL,
+         .type = TEXT_INIT("message/rfc822\r\n"),
+         .has_body = true},
+        {.kind = OUTCOME_REPORT_FAILED,
+         .truncates = true,
+         .ret = ENVELOPE_RETURN_HEADERS,
+         .type = TEXT_INIT("text/rfc822-headers\r\n")},
+        {.kind = OUTCOME_REPORT_FAILED,
+         .is_large = true,
+         .truncates = true,
+         .type = TEXT_INIT("text/plain; charset=utf-8\r\nContent-Description: The first 16384 octets of the message, "
+                           "which has 40000\r\n"),
+         .has_body = true},
+        {.kind = OUTCOME_REPORT_FAILED,
+         .is_large = true,
+         .truncates = true,
+         .ret = ENVELOPE_RETURN_FULL,
+         .type = TEXT_INIT("text/rfc822-headers\r\n")},
         {.kind = OUTCOME_REPORT_FAILED, .is_large = true, .type = TEXT_INIT("message/rfc822\r\n"), .has_body = true},
-        {.kind = OUTCOME_REPORT_FAILED, .truncates = true, .body = ENVELOPE_BINARYMIME, .type = TEXT_INIT("text/rfc822-headers\r\n")},
-        {.kind = OUTCOME_REPORT_FAILED, .truncates = true, .is_utf8 = true, .type = TEXT_INIT("message/global\r\n"), .has_body = true},
-        {.kind = OUTCOME_REPORT_DELAYED, .truncates = true, .ret = ENVELOPE_RETURN_FULL, .type = TEXT_INIT("text/rfc822-headers\r\n")},
-        {.kind = OUTCOME_REPORT_DELIVERED, .truncates = true, .is_utf8 = true, .type = TEXT_INIT("message/global-headers\r\n")},
+        {.kind = OUTCOME_REPORT_FAILED,
+         .truncates = true,
+         .body = ENVELOPE_BINARYMIME,
+         .type = TEXT_INIT("text/rfc822-headers\r\n")},
+        {.kind = OUTCOME_REPORT_FAILED,
+         .truncates = true,
+         .is_utf8 = true,
+         .type = TEXT_INIT("message/global\r\n"),
+         .has_body = true},
+        {.kind = OUTCOME_REPORT_DELAYED,
+         .truncates = true,
+         .ret = ENVELOPE_RETURN_FULL,
+         .type = TEXT_INIT("text/rfc822-headers\r\n")},
+        {.kind = OUTCOME_REPORT_DELIVERED,
+         .truncates = true,
+         .is_utf8 = true,
+         .type = TEXT_INIT("message/global-headers\r\n")},
     };
     for (size_t i = 0; i < length_of(rows); i++) {
         struct trial t;
@@ -343,7 +456,11 @@ static void a_delayed_report_says_how_long_it_goes_on(void **state not_used)
 {
     struct trial t;
     trial_init(&t, OUTCOME_REPORT_DELAYED, small);
-    t.result = (struct result){.class = RESULT_DEFERRED, .enhanced = TEXT("4.4.1"), .stage = TEXT("connect"), .host = TEXT("mx.fuori.test [192.0.2.1]:25"), .text = TEXT("connection refused")};
+    t.result = (struct result){.class = RESULT_DEFERRED,
+                               .enhanced = TEXT("4.4.1"),
+                               .stage = TEXT("connect"),
+                               .host = TEXT("mx.fuori.test [192.0.2.1]:25"),
+                               .text = TEXT("connection refused")};
     struct buffer b released_by(buffer_done) = written(&t);
     assert_true(has(&b, TEXT("Action: delayed\r\nStatus: 4.4.1\r\n")));
     assert_true(has(&b, TEXT("Diagnostic-Code: X-Portiere; connection refused\r\n")));
@@ -379,7 +496,8 @@ static void many_recipients_stand_in_one_report(void **state not_used)
     t.report.recipient_count = length_of(rows);
     struct buffer b released_by(buffer_done) = written(&t);
     size_t count = 0;
-    for (struct text rest = buffer_text(&b); (rest = text_after(rest, text_find(rest, TEXT("Action: failed")))).length; count++)
+    for (struct text rest = buffer_text(&b); (rest = text_after(rest, text_find(rest, TEXT("Action: failed")))).length;
+         count++)
         rest = text_after(rest, 1);
     assert_int_equal(count, length_of(rows));
 }

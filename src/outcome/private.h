@@ -7,8 +7,8 @@
 
 enum { OUTCOME_LINE = 76, OUTCOME_WORD = 900 };
 
-/* quote.c: a stranger's octets. Controls, backslashes and all that is not ASCII become \xHH; blanks and line feeds become places to fold.
- * column is where the line stands; folded lines go on with indent. */
+/* quote.c: a stranger's octets. Controls, backslashes and all that is not ASCII become \xHH; blanks and line feeds
+ * become places to fold. column is where the line stands; folded lines go on with indent. */
 void outcome_quote(struct buffer *b, struct text t, size_t column, struct text indent);
 /* The same where UTF-8 may stand: characters that are no controls stay. */
 void outcome_quote_utf8(struct buffer *b, struct text t, size_t column, struct text indent);

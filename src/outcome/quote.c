@@ -36,7 +36,8 @@ static void append_character(const struct quoting *q, struct buffer *shown, stru
         buffer_append_octet(shown, c);
         return;
     }
-    ignored(buffer_append_format(shown, "\\x%02X", (unsigned)(unsigned char)c)); /* the caller looks at the report's buffer */
+    ignored(buffer_append_format(shown, "\\x%02X",
+                                 (unsigned)(unsigned char)c)); /* the caller looks at the report's buffer */
 }
 
 static void put_word(struct quoting *q, struct text word, bool is_first)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* report: multipart/report of RFC 6522 with the fields of RFC 3464; addresses that are not ASCII as RFC 6533 has them. */
+/* report: multipart/report of RFC 6522 with the fields of RFC 3464; addresses that are not ASCII as RFC 6533 has them.
+ */
 #include "outcome/private.h"
 
 enum { BOUNDARY_LIMIT = 70 };
@@ -34,7 +35,7 @@ bool outcome_is_global(const struct outcome_report *report)
     return is_global;
 }
 
-/* --- the message's own header ---------------------------------------------------------------------------------------------------- */
+/* --- the message's own header ----------------------------------------------------------------------------------- */
 
 static void append_sender(struct buffer *b, const struct settings *s)
 {
@@ -102,7 +103,7 @@ static void append_header(struct buffer *b, const struct outcome_report *report,
     buffer_append(b, TEXT("\"\r\n\r\n"));
 }
 
-/* --- the part for people --------------------------------------------------------------------------------------------------------- */
+/* --- the part for people ---------------------------------------------------------------------------------------- */
 
 static void append_said(struct buffer *b, const struct result *r, enum settings_language language)
 {
@@ -123,22 +124,26 @@ static void append_said(struct buffer *b, const struct result *r, enum settings_
     buffer_append(b, TEXT("\r\n"));
 }
 
-static void append_expiry(struct buffer *b, const struct outcome_report *report, const struct result *r, enum settings_language language)
+static void append_expiry(struct buffer *b, const struct outcome_report *report, const struct result *r,
+                          enum settings_language language)
 {
     if (report->kind == OUTCOME_REPORT_FAILED && text_equals(r->enhanced, TEXT("5.4.7"))) {
-        buffer_append(b, language == SETTINGS_ENGLISH ? TEXT("  It was tried in vain since ") : TEXT("  I tentativi sono stati vani dal "));
+        buffer_append(b, language == SETTINGS_ENGLISH ? TEXT("  It was tried in vain since ")
+                                                      : TEXT("  I tentativi sono stati vani dal "));
         moment_append_mail_date(b, report->envelope->arrived_ms);
         buffer_append(b, TEXT(".\r\n"));
     }
     if (report->kind == OUTCOME_REPORT_DELAYED) {
-        buffer_append(b, language == SETTINGS_ENGLISH ? TEXT("  It will be tried until ") : TEXT("  Si riproverà fino al "));
-        moment_append_mail_date(b, report->envelope->arrived_ms + (int64_t)report->settings->delivery_undelivered_after);
+        buffer_append(b, language == SETTINGS_ENGLISH ? TEXT("  It will be tried until ")
+                                                      : TEXT("  Si riproverà fino al "));
+        moment_append_mail_date(b,
+                                report->envelope->arrived_ms + (int64_t)report->settings->delivery_undelivered_after);
         buffer_append(b, TEXT(".\r\n"));
     }
 }
 
-static void append_recipient_words(struct buffer *b, const struct outcome_report *report, const struct outcome_report_recipient *recipient,
-                                   enum settings_language language)
+static void append_recipient_words(struct buffer *b, const struct outcome_report *report,
+                                   const struct outcome_report_recipient *recipient, enum settings_language language)
 {
     bool has_cause = report->kind == OUTCOME_REPORT_FAILED || report->kind == OUTCOME_REPORT_DELAYED;
     buffer_append(b, TEXT("<"));
@@ -175,7 +180,7 @@ static void append_people_part(struct buffer *b, const struct outcome_report *re
     buffer_append(b, TEXT("\r\n"));
 }
 
-/* --- the part for programs ------------------------------------------------------------------------------------------------------- */
+/* --- the part for programs -------------------------------------------------------------------------------------- */
 
 static void append_quoted_field(struct buffer *b, struct text name, struct text type, struct text value)
 {
@@ -249,7 +254,8 @@ static void append_diagnostic(struct buffer *b, struct text name, const struct r
     buffer_append(b, TEXT("\r\n"));
 }
 
-static void append_recipient_fields(struct buffer *b, const struct outcome_report *report, const struct outcome_report_recipient *recipient)
+static void append_recipient_fields(struct buffer *b, const struct outcome_report *report,
+                                    const struct outcome_report_recipient *recipient)
 {
     const struct result *r = recipient->result;
     const struct envelope_recipient *e = recipient->recipient;
@@ -270,13 +276,15 @@ static void append_recipient_fields(struct buffer *b, const struct outcome_repor
     if (recipient->tried_ms)
         append_date(b, TEXT("Last-Attempt-Date"), recipient->tried_ms);
     if (report->kind == OUTCOME_REPORT_DELAYED)
-        append_date(b, TEXT("Will-Retry-Until"), report->envelope->arrived_ms + (int64_t)report->settings->delivery_undelivered_after);
+        append_date(b, TEXT("Will-Retry-Until"),
+                    report->envelope->arrived_ms + (int64_t)report->settings->delivery_undelivered_after);
 }
 
 static void append_program_part(struct buffer *b, const struct outcome_report *report)
 {
     if (outcome_is_global(report))
-        buffer_append(b, TEXT("Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"));
+        buffer_append(b,
+                      TEXT("Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"));
     else
         buffer_append(b, TEXT("Content-Type: message/delivery-status\r\n\r\n"));
     append_quoted_field(b, TEXT("Reporting-MTA"), TEXT("dns; "), report->settings->service_hostname);
@@ -289,7 +297,8 @@ static void append_program_part(struct buffer *b, const struct outcome_report *r
 
 size_t outcome_report_limit(const struct outcome_report *report)
 {
-    return OUTCOME_REPORT_OVERHEAD + report->recipient_count * OUTCOME_REPORT_PER_RECIPIENT + outcome_original_limit(report);
+    return OUTCOME_REPORT_OVERHEAD + report->recipient_count * OUTCOME_REPORT_PER_RECIPIENT +
+           outcome_original_limit(report);
 }
 
 bool outcome_report_write(struct buffer *b, const struct outcome_report *report)
@@ -315,7 +324,8 @@ bool outcome_report_write(struct buffer *b, const struct outcome_report *report)
     return !b->is_full;
 }
 
-void outcome_report_envelope(const struct outcome_report *report, struct envelope_recipient *recipient, struct envelope *ret_envelope)
+void outcome_report_envelope(const struct outcome_report *report, struct envelope_recipient *recipient,
+                             struct envelope *ret_envelope)
 {
     *recipient = (struct envelope_recipient){.address = report->envelope->sender};
     *ret_envelope = (struct envelope){
@@ -341,7 +351,8 @@ bool outcome_bad_mail_fields(struct buffer *b, const struct outcome_report *repo
         buffer_append(b, TEXT("X-Portiere-Recipient: <"));
         address_append(b, &report->recipients[i].recipient->address);
         buffer_append(b, TEXT(">\r\n"));
-        append_quoted_field(b, TEXT("X-Portiere-Reason"), TEXT_NONE, outcome_cause_words(outcome_cause(r), SETTINGS_ENGLISH));
+        append_quoted_field(b, TEXT("X-Portiere-Reason"), TEXT_NONE,
+                            outcome_cause_words(outcome_cause(r), SETTINGS_ENGLISH));
         append_diagnostic(b, TEXT("X-Portiere-Diagnostic"), r);
     }
     return !b->is_full;

@@ -5,9 +5,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { ENVELOPE_LIMIT = 32768, JOB_ARENA = 16 << 20, WINDOW_OCTETS = DELIVERY_SLOT * DELIVERY_SLOTS_RELAY, STOP_LOOK_MS = 50 };
+enum {
+    ENVELOPE_LIMIT = 32768,
+    JOB_ARENA = 16 << 20,
+    WINDOW_OCTETS = DELIVERY_SLOT * DELIVERY_SLOTS_RELAY,
+    STOP_LOOK_MS = 50
+};
 
-/* --- settings --------------------------------------------------------------------------------------------------------------------------- */
+/* --- settings --------------------------------------------------------------------------------------------------- */
 
 static struct relay_snapshot *snapshot_new(const struct role *role)
 {
@@ -37,14 +42,20 @@ static void settings_changed(struct role *role, const struct settings *before)
     role_settings_release(role, before);
 }
 
-/* --- jobs ------------------------------------------------------------------------------------------------------------------------------- */
+/* --- jobs ------------------------------------------------------------------------------------------------------- */
 
 static struct job *job_new(const struct peers_deliver *d)
 {
     struct job *job = calloc(1, sizeof *job);
     must(job != NULL);
-    *job = (struct job){.delivery = d->delivery, .id = d->id, .slot = d->slot, .total = d->total, .part_length = d->length,
-                        .packed = buffer_new(ENVELOPE_LIMIT), .destination = buffer_new(512), .arena = arena_new(JOB_ARENA)};
+    *job = (struct job){.delivery = d->delivery,
+                        .id = d->id,
+                        .slot = d->slot,
+                        .total = d->total,
+                        .part_length = d->length,
+                        .packed = buffer_new(ENVELOPE_LIMIT),
+                        .destination = buffer_new(512),
+                        .arena = arena_new(JOB_ARENA)};
     bool is_good = buffer_append(&job->packed, d->envelope) && buffer_append(&job->destination, d->destination) &&
                    envelope_unpack(buffer_text(&job->packed), &job->arena, &job->envelope);
     if (is_good)
@@ -62,7 +73,8 @@ static void refuse(struct relay *r, const struct peers_deliver *d, size_t count,
     for (size_t i = 0; i < count; i++)
         items[i] = buffer_text(&packed);
     struct peers_delivered delivered = {.delivery = d->delivery, .results = {.items = items, .count = count}};
-    ignored(link_send(role_link(r->role, PEERS_QUEUE), PEERS_delivered, &delivered, NULL)); /* it restarts then, and tries again */
+    ignored(link_send(role_link(r->role, PEERS_QUEUE), PEERS_delivered, &delivered,
+                      NULL)); /* it restarts then, and tries again */
     free(items);
 }
 
@@ -77,13 +89,15 @@ static void take_delivery(struct relay *r, const struct peers_deliver *d)
 {
     struct job *job = job_new(d);
     job->window = r->window;
-    bool is_good = job->results && r->window && d->slot < DELIVERY_SLOTS_RELAY && d->length <= DELIVERY_SLOT && d->length <= d->total;
+    bool is_good = job->results && r->window && d->slot < DELIVERY_SLOTS_RELAY && d->length <= DELIVERY_SLOT &&
+                   d->length <= d->total;
     if (!is_good)
         role_event(r->role, RECORD_ALARM, TEXT("delivery-unreadable"), NULL, 0);
     if (is_good)
         job->max_sessions = sessions_to(r, d->destination);
     if (!is_good || !relay_give(r, job)) {
-        refuse(r, d, job->envelope.recipient_count, is_good ? TEXT("all outgoing sessions are taken") : TEXT("the delivery could not be read"));
+        refuse(r, d, job->envelope.recipient_count,
+               is_good ? TEXT("all outgoing sessions are taken") : TEXT("the delivery could not be read"));
         relay_job_free(r, &job);
     }
 }
@@ -99,7 +113,7 @@ static void take_window(struct relay *r, const struct peers_window *window, stru
     r->window = address;
 }
 
-/* --- the frame -------------------------------------------------------------------------------------------------------------------------- */
+/* --- the frame -------------------------------------------------------------------------------------------------- */
 
 static void tell_status(struct relay *r, struct link *from, uint64_t tag)
 {
@@ -107,9 +121,14 @@ static void tell_status(struct relay *r, struct link *from, uint64_t tag)
         struct text name;
         uint64_t value;
     } rows[] = {
-        {TEXT("busy"), relay_count(r, WORKER_BUSY)},     {TEXT("idle"), relay_count(r, WORKER_PARKED)}, {TEXT("kept"), relay_count_kept(r)},
-        {TEXT("connections"), r->sessions},              {TEXT("reused"), r->reused},                   {TEXT("tries"), r->messages},
-        {TEXT("failures"), r->failed},                   {TEXT("limit"), r->role->settings->service_max_outgoing},
+        {TEXT("busy"), relay_count(r, WORKER_BUSY)},
+        {TEXT("idle"), relay_count(r, WORKER_PARKED)},
+        {TEXT("kept"), relay_count_kept(r)},
+        {TEXT("connections"), r->sessions},
+        {TEXT("reused"), r->reused},
+        {TEXT("tries"), r->messages},
+        {TEXT("failures"), r->failed},
+        {TEXT("limit"), r->role->settings->service_max_outgoing},
     };
     struct buffer numbers[length_of(rows)];
     struct text pairs[2 * length_of(rows)];
@@ -134,7 +153,8 @@ static void take_command(struct relay *r, struct link *from, const struct peers_
     role_end(from, asked->tag, 0, TEXT_NONE);
 }
 
-static void message(struct role *role, struct link *from, const struct peers_message *message, struct channel_descriptors *files)
+static void message(struct role *role, struct link *from, const struct peers_message *message,
+                    struct channel_descriptors *files)
 {
     struct relay *r = role->context;
     if (message->type == PEERS_deliver)

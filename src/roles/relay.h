@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* relay: outgoing sessions. The loop's thread owns the channels; each session has a thread out of a cache. A job is handed to a thread whole
- * and comes back as `delivered`; between them stand one lock and, for each thread, one condition. A thread that ended a job keeps its
- * connection for a few seconds, for the next message to the same destination; kept ones count as sessions. */
+/* relay: outgoing sessions. The loop's thread owns the channels; each session has a thread out of a cache. A job is
+ * handed to a thread whole and comes back as `delivered`; between them stand one lock and, for each thread, one
+ * condition. A thread that ended a job keeps its connection for a few seconds, for the next message to the same
+ * destination; kept ones count as sessions. */
 #ifndef ROLES_RELAY_H
 #define ROLES_RELAY_H
 
@@ -44,7 +45,7 @@ struct job {
 
 /* What a worker waits for; written by the loop's thread under the lock. */
 struct relay_answer {
-    uint64_t tag; /* 0: it waits for nothing */
+    uint64_t tag;     /* 0: it waits for nothing */
     bool is_for_body; /* else for DNS */
     bool is_there, is_lost;
     uint64_t outcome;
@@ -64,7 +65,7 @@ struct worker {
 
     struct courier_connection *connection; /* the thread's own from here on */
     uint64_t next_tag;
-    uint64_t connection_generation; /* of the settings under which it was opened */
+    uint64_t connection_generation;    /* of the settings under which it was opened */
     struct network_address public[16]; /* of our own name, by DNS: addresses that lead back here through a gateway */
     size_t public_count;
     bool has_public;
@@ -76,7 +77,7 @@ struct relay {
     struct worker *workers[RELAY_WORKERS];
     struct relay_snapshot *snapshot;
     const char *window;
-    uint64_t queue_births; /* under the lock */
+    uint64_t queue_births;                        /* under the lock */
     struct tls_context *tls[TLS_VERSION_1_3 + 1]; /* one for each oldest version: they can not be made in the sandbox */
     struct loop_timer *end;
     uint64_t end_ms;
@@ -92,7 +93,7 @@ size_t relay_count(struct relay *r, enum worker_state state);
 size_t relay_count_kept(struct relay *r);
 void relay_job_free(struct relay *r, struct job **job);
 bool relay_wait(struct worker *w, uint64_t deadline_ms); /* holding the lock; true: the answer is there */
-uint64_t relay_tag(struct worker *w, bool is_for_body);   /* holding the lock */
+uint64_t relay_tag(struct worker *w, bool is_for_body);  /* holding the lock */
 
 /* relay_world.c: what the courier asks of us. */
 void relay_run(struct worker *w, struct job *job);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The programs portiere-relay and portiere-resolver in their sandboxes, with a fake name server and hostile mail hosts. The test plays the
- * supervisor and the queue. */
+/* The programs portiere-relay and portiere-resolver in their sandboxes, with a fake name server and hostile mail hosts.
+ * The test plays the supervisor and the queue. */
 #include "mail/mail.h"
 #include "roles/delivery.h"
 #include "roles/program_for_tests.h"
@@ -32,7 +32,7 @@ struct scene {
     size_t result_count;
 };
 
-/* --- files ------------------------------------------------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------------------------ */
 
 static void write_file(const struct scene *scene, const char *name, struct text octets)
 {
@@ -79,28 +79,35 @@ static void assert_in_log(const struct scene *scene, const char *what, size_t ti
         usleep(50000);
     if (count_in_log(scene, what) != times) {
         struct buffer log released_by(buffer_done) = read_log(scene);
-        fail_msg("%s: %zu times and not %zu in\n%.*s", what, count_in_log(scene, what), times, TEXT_ARGUMENTS(buffer_text(&log)));
+        fail_msg("%s: %zu times and not %zu in\n%.*s", what, count_in_log(scene, what), times,
+                 TEXT_ARGUMENTS(buffer_text(&log)));
     }
 }
 
-/* --- the scene --------------------------------------------------------------------------------------------------------------------------- */
+/* --- the scene -------------------------------------------------------------------------------------------------- */
 
 static const struct text zone = TEXT_INIT(
     "due.test MX 10 mx1.due.test.\ndue.test MX 20 mx2.due.test.\nmx1.due.test A 127.0.0.2\nmx2.due.test A 127.0.0.3\n"
     "uno.test MX 10 mx1.due.test.\nimplicito.test A 127.0.0.2\nalias.test CNAME due.test.\n"
-    "niente.test MX 0 .\nlocale.test MX 10 localhost.\nnoi.test MX 10 mx.casa.test.\nnoi-primi.test MX 10 mx.casa.test.\nnoi-primi.test MX 20 mx1.due.test.\n"
+    "niente.test MX 0 .\nlocale.test MX 10 localhost.\nnoi.test MX 10 mx.casa.test.\nnoi-primi.test MX 10 "
+    "mx.casa.test.\nnoi-primi.test MX 20 mx1.due.test.\n"
     "noi-dopo.test MX 10 mx1.due.test.\nnoi-dopo.test MX 20 mx.casa.test.\n"
-    "zero.test MX 10 zero.due.test.\nzero.due.test A 0.0.0.0\nanello.test A 127.0.0.1\nmappato.test MX 10 m.test.\nm.test AAAA ::ffff:127.0.0.1\n"
-    "nat.test MX 10 nat.due.test.\nnat.due.test A 192.0.2.77\nmx.casa.test A 192.0.2.77\nvietato.test MX 10 v.test.\nv.test A 192.0.2.99\n"
-    "rotto.test * !SERVFAIL\nsenza.test MX 10 nessuno.test.\nvuoto.test TXT \"x\"\nchiuso.test MX 10 mx9.test.\nmx9.test A 127.0.0.9\n"
+    "zero.test MX 10 zero.due.test.\nzero.due.test A 0.0.0.0\nanello.test A 127.0.0.1\nmappato.test MX 10 "
+    "m.test.\nm.test AAAA ::ffff:127.0.0.1\n"
+    "nat.test MX 10 nat.due.test.\nnat.due.test A 192.0.2.77\nmx.casa.test A 192.0.2.77\nvietato.test MX 10 "
+    "v.test.\nv.test A 192.0.2.99\n"
+    "rotto.test * !SERVFAIL\nsenza.test MX 10 nessuno.test.\nvuoto.test TXT \"x\"\nchiuso.test MX 10 "
+    "mx9.test.\nmx9.test A 127.0.0.9\n"
     "strano.test MX 10 a\\000b.test.\n");
 
-static const struct text open_rules = TEXT_INIT("[table delivery.never_connect]\n127.0.0.1\n0.0.0.0\n192.0.2.99\nself\n");
+static const struct text open_rules =
+    TEXT_INIT("[table delivery.never_connect]\n127.0.0.1\n0.0.0.0\n192.0.2.99\nself\n");
 static const struct text closed_rules = TEXT_INIT("");
 
 static void append_settings(const struct scene *scene, struct text more, struct buffer *b)
 {
-    assert_true(buffer_append_format(b, "[service]\nhostname = mx.casa.test\n[delivery]\nport = %u\n", (unsigned)scene->port));
+    assert_true(
+        buffer_append_format(b, "[service]\nhostname = mx.casa.test\n[delivery]\nport = %u\n", (unsigned)scene->port));
     buffer_append(b, more);
     assert_true(buffer_append_format(b, "\n[table service.listen]\nsmtp 127.0.0.1:2525\n"));
 }
@@ -128,7 +135,8 @@ static void make_certificate(const struct scene *scene)
 {
     char command[600];
     snprintf(command, sizeof command,
-             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=mx -days 2 -keyout %s/key.pem -out %s/cert.pem 2>/dev/null",
+             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=mx -days 2 -keyout "
+             "%s/key.pem -out %s/cert.pem 2>/dev/null",
              scene->folder, scene->folder);
     assert_int_equal(system(command), 0);
 }
@@ -149,10 +157,13 @@ static int set_up(void **state)
     snprintf(script_path, sizeof script_path, "%s/script", scene->folder);
     snprintf(log_path, sizeof log_path, "%s/log", scene->folder);
     scene->names = script_start("dns_server.py", (const char *const[]){"zone", zone_path, NULL});
-    scene->mail = script_start("smtp_server.py", (const char *const[]){script_path, log_path, "127.0.0.2", "127.0.0.3", "127.0.0.4", NULL});
+    scene->mail = script_start(
+        "smtp_server.py", (const char *const[]){script_path, log_path, "127.0.0.2", "127.0.0.3", "127.0.0.4", NULL});
     scene->port = script_port(&scene->mail);
-    struct buffer settings released_by(buffer_done) = buffer_new(8192), resolver released_by(buffer_done) = buffer_new(256);
-    assert_true(buffer_append_format(&resolver, "[table service.resolver]\n127.0.0.1@%u\n", (unsigned)script_port(&scene->names)));
+    struct buffer settings released_by(buffer_done) = buffer_new(8192),
+                           resolver released_by(buffer_done) = buffer_new(256);
+    assert_true(buffer_append_format(&resolver, "[table service.resolver]\n127.0.0.1@%u\n",
+                                     (unsigned)script_port(&scene->names)));
     append_settings(scene, open_rules, &settings);
     scene->resolver = program_start(RESOLVER_PROGRAM, PEERS_RESOLVER, buffer_text(&resolver), NULL, -1);
     scene->relay = program_start(RELAY_PROGRAM, PEERS_RELAY, buffer_text(&settings), NULL, -1);
@@ -185,7 +196,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* --- the queue's part -------------------------------------------------------------------------------------------------------------------- */
+/* --- the queue's part ------------------------------------------------------------------------------------------- */
 
 static size_t fill_slot(struct scene *scene, uint64_t slot, uint64_t at)
 {
@@ -194,7 +205,8 @@ static size_t fill_slot(struct scene *scene, uint64_t slot, uint64_t at)
     return rest.length;
 }
 
-static void send_deliver(struct scene *scene, const char *destination, const char *const *recipients, size_t count, struct text sender)
+static void send_deliver(struct scene *scene, const char *destination, const char *const *recipients, size_t count,
+                         struct text sender)
 {
     struct envelope_recipient rows[RECIPIENTS];
     struct buffer packed released_by(buffer_done) = buffer_new(32768);
@@ -206,8 +218,13 @@ static void send_deliver(struct scene *scene, const char *destination, const cha
     }
     assert_true(envelope_pack(&packed, &e));
     uint64_t delivery = ++scene->deliveries, slot = delivery % DELIVERY_SLOTS_RELAY;
-    struct peers_deliver d = {.delivery = delivery, .id = 0x123456789, .slot = slot, .total = scene->body.length, .length = fill_slot(scene, slot, 0),
-                              .destination = text_of_terminated(destination), .envelope = buffer_text(&packed)};
+    struct peers_deliver d = {.delivery = delivery,
+                              .id = 0x123456789,
+                              .slot = slot,
+                              .total = scene->body.length,
+                              .length = fill_slot(scene, slot, 0),
+                              .destination = text_of_terminated(destination),
+                              .envelope = buffer_text(&packed)};
     program_send(scene->queue, PEERS_deliver, &d);
 }
 
@@ -229,7 +246,9 @@ static uint64_t await(struct scene *scene)
         struct peers_message m = next_message(scene);
         if (m.type == PEERS_body_ask) {
             size_t length = fill_slot(scene, m.body_ask.delivery % DELIVERY_SLOTS_RELAY, m.body_ask.at);
-            program_send(scene->queue, PEERS_body_part, &(struct peers_body_part){.delivery = m.body_ask.delivery, .at = m.body_ask.at, .length = length});
+            program_send(
+                scene->queue, PEERS_body_part,
+                &(struct peers_body_part){.delivery = m.body_ask.delivery, .at = m.body_ask.at, .length = length});
             continue;
         }
         assert_int_equal(m.type, PEERS_delivered);
@@ -254,12 +273,14 @@ static const struct result *deliver_one(struct scene *scene, const char *destina
 
 static void assert_result(const struct result *r, enum result_class class, const char *enhanced, const char *stage)
 {
-    if (r->class != class || !text_equals(r->enhanced, text_of_terminated(enhanced)) || !text_equals(r->stage, text_of_terminated(stage)))
-        fail_msg("got %.*s %u %.*s at %.*s, %.*s: %.*s", TEXT_ARGUMENTS(result_class_word(r->class)), r->code, TEXT_ARGUMENTS(r->enhanced), TEXT_ARGUMENTS(r->stage),
-                 TEXT_ARGUMENTS(r->host), TEXT_ARGUMENTS(r->text));
+    if (r->class != class || !text_equals(r->enhanced, text_of_terminated(enhanced)) ||
+        !text_equals(r->stage, text_of_terminated(stage)))
+        fail_msg("got %.*s %u %.*s at %.*s, %.*s: %.*s", TEXT_ARGUMENTS(result_class_word(r->class)), r->code,
+                 TEXT_ARGUMENTS(r->enhanced), TEXT_ARGUMENTS(r->stage), TEXT_ARGUMENTS(r->host),
+                 TEXT_ARGUMENTS(r->text));
 }
 
-/* --- where to (T57, C093 to C098, C102) ----------------------------------------------------------------------------------------------- */
+/* --- where to (T57, C093 to C098, C102) ------------------------------------------------------------------------- */
 
 static void a_domain_leads_to_its_hosts_or_to_a_reason(void **state)
 {
@@ -295,7 +316,8 @@ static void a_domain_leads_to_its_hosts_or_to_a_reason(void **state)
         snprintf(recipient, sizeof recipient, "b@%s", rows[i].domain);
         const struct result *r = deliver_one(scene, rows[i].domain, recipient);
         if (r->class != rows[i].class || !text_equals(r->enhanced, text_of_terminated(rows[i].enhanced)))
-            print_error("%s: %.*s %.*s %.*s %.*s\n", rows[i].domain, TEXT_ARGUMENTS(result_class_word(r->class)), TEXT_ARGUMENTS(r->enhanced), TEXT_ARGUMENTS(r->stage), TEXT_ARGUMENTS(r->text));
+            print_error("%s: %.*s %.*s %.*s %.*s\n", rows[i].domain, TEXT_ARGUMENTS(result_class_word(r->class)),
+                        TEXT_ARGUMENTS(r->enhanced), TEXT_ARGUMENTS(r->stage), TEXT_ARGUMENTS(r->text));
         assert_int_equal(r->class, rows[i].class);
         if (rows[i].domain[0] != '[')
             assert_result(r, rows[i].class, rows[i].enhanced, rows[i].stage);
@@ -311,7 +333,7 @@ static void with_the_usual_settings_no_address_of_the_loop_is_connected_to(void 
     assert_in_log(scene, "open", 0);
 }
 
-/* --- the next host (T54, T55) ---------------------------------------------------------------------------------------------------------- */
+/* --- the next host (T54, T55) ----------------------------------------------------------------------------------- */
 
 static void when_the_first_host_says_no_to_all_the_second_is_asked(void **state)
 {
@@ -348,12 +370,30 @@ static void what_a_host_says_of_a_recipient_is_final(void **state)
         enum result_class class;
         const char *enhanced, *stage;
     } rows[] = {
-        {.script = "{\"127.0.0.2\": {\"replies\": {\"RCPT\": \"550 5.1.1 nobody\"}}}", .class = RESULT_FAILED, .enhanced = "5.1.1", .stage = "rcpt"},
-        {.script = "{\"127.0.0.2\": {\"replies\": {\"RCPT\": \"450 4.7.1 grey\"}}}", .class = RESULT_DEFERRED, .enhanced = "4.7.1", .stage = "rcpt"},
-        {.script = "{\"127.0.0.2\": {\"replies\": {\"MAIL\": \"550 5.7.1 no\"}}}", .class = RESULT_FAILED, .enhanced = "5.7.1", .stage = "mail"},
-        {.script = "{\"127.0.0.2\": {\"replies\": {\"DATA\": \"451 4.3.0 no\"}}}", .class = RESULT_DEFERRED, .enhanced = "4.3.0", .stage = "data"},
-        {.script = "{\"127.0.0.2\": {\"replies\": {\".\": \"554 5.6.0 no\"}}}", .class = RESULT_FAILED, .enhanced = "5.6.0", .stage = "end-of-data"},
-        {.script = "{\"127.0.0.2\": {\"replies\": {\".\": \"!close\"}}}", .class = RESULT_DEFERRED, .enhanced = "4.4.2", .stage = "end-of-data"},
+        {.script = "{\"127.0.0.2\": {\"replies\": {\"RCPT\": \"550 5.1.1 nobody\"}}}",
+         .class = RESULT_FAILED,
+         .enhanced = "5.1.1",
+         .stage = "rcpt"},
+        {.script = "{\"127.0.0.2\": {\"replies\": {\"RCPT\": \"450 4.7.1 grey\"}}}",
+         .class = RESULT_DEFERRED,
+         .enhanced = "4.7.1",
+         .stage = "rcpt"},
+        {.script = "{\"127.0.0.2\": {\"replies\": {\"MAIL\": \"550 5.7.1 no\"}}}",
+         .class = RESULT_FAILED,
+         .enhanced = "5.7.1",
+         .stage = "mail"},
+        {.script = "{\"127.0.0.2\": {\"replies\": {\"DATA\": \"451 4.3.0 no\"}}}",
+         .class = RESULT_DEFERRED,
+         .enhanced = "4.3.0",
+         .stage = "data"},
+        {.script = "{\"127.0.0.2\": {\"replies\": {\".\": \"554 5.6.0 no\"}}}",
+         .class = RESULT_FAILED,
+         .enhanced = "5.6.0",
+         .stage = "end-of-data"},
+        {.script = "{\"127.0.0.2\": {\"replies\": {\".\": \"!close\"}}}",
+         .class = RESULT_DEFERRED,
+         .enhanced = "4.4.2",
+         .stage = "end-of-data"},
     };
     for (size_t i = 0; i < length_of(rows); i++) {
         write_file(scene, "script", text_of_terminated(rows[i].script));
@@ -368,16 +408,19 @@ static void when_all_hosts_refuse_the_class_of_the_code_decides(void **state)
     struct scene *scene = *state;
     write_file(scene, "script", TEXT("{\"*\": {\"banner\": \"554 5.7.1 go away\"}}"));
     assert_result(deliver_one(scene, "due.test", "b@due.test"), RESULT_FAILED, "5.7.1", "banner");
-    write_file(scene, "script", TEXT("{\"127.0.0.2\": {\"banner\": \"421 4.3.2 busy\"}, \"127.0.0.3\": {\"banner\": \"554 5.7.1 go away\"}}"));
+    write_file(
+        scene, "script",
+        TEXT("{\"127.0.0.2\": {\"banner\": \"421 4.3.2 busy\"}, \"127.0.0.3\": {\"banner\": \"554 5.7.1 go away\"}}"));
     assert_result(deliver_one(scene, "due.test", "b@due.test"), RESULT_DEFERRED, "4.3.2", "banner");
 }
 
-/* --- TLS (T56, S38) ------------------------------------------------------------------------------------------------------------------- */
+/* --- TLS (T56, S38) --------------------------------------------------------------------------------------------- */
 
 static void tls_is_used_when_it_can_be_and_kept_to_when_it_must(void **state)
 {
     struct scene *scene = *state;
-    static const char *const good = "\"ehlo\": [\"STARTTLS\"], \"certificate\": \"%s/cert.pem\", \"key\": \"%s/key.pem\"";
+    static const char *const good =
+        "\"ehlo\": [\"STARTTLS\"], \"certificate\": \"%s/cert.pem\", \"key\": \"%s/key.pem\"";
     static const struct {
         const char *more;
         bool has_certificate;
@@ -386,26 +429,78 @@ static void tls_is_used_when_it_can_be_and_kept_to_when_it_must(void **state)
         const char *enhanced;
         size_t in_tls, in_clear;
     } rows[] = {
-        {.more = "\"replies\": {}", .has_certificate = true, .settings = "", .class = RESULT_RELAYED_WITHOUT_DSN, .enhanced = "2.0.0", .in_tls = 1},
-        {.more = "\"replies\": {}", .has_certificate = true, .settings = "[advanced]\ntls_outgoing = require\n", .class = RESULT_RELAYED_WITHOUT_DSN, .enhanced = "2.0.0", .in_tls = 1},
-        {.more = "\"replies\": {}", .has_certificate = true, .settings = "[advanced]\ntls_outgoing = verify\n", .class = RESULT_DEFERRED, .enhanced = "4.7.5"},
-        {.more = "\"replies\": {}", .has_certificate = true, .settings = "[advanced]\ntls_outgoing = off\n", .class = RESULT_RELAYED_WITHOUT_DSN, .enhanced = "2.0.0", .in_clear = 1},
-        {.more = "\"replies\": {\"STARTTLS\": \"454 4.7.0 no\"}", .has_certificate = true, .settings = "", .class = RESULT_RELAYED_WITHOUT_DSN, .enhanced = "2.0.0", .in_clear = 1},
-        {.more = "\"replies\": {\"STARTTLS\": \"hex:ffff0d0a\"}", .has_certificate = true, .settings = "", .class = RESULT_RELAYED_WITHOUT_DSN, .enhanced = "2.0.0", .in_clear = 1},
-        {.more = "\"ehlo\": [\"STARTTLS\"]", .settings = "", .class = RESULT_RELAYED_WITHOUT_DSN, .enhanced = "2.0.0", .in_clear = 1},
-        {.more = "\"old_tls\": 1", .has_certificate = true, .settings = "", .class = RESULT_RELAYED_WITHOUT_DSN, .enhanced = "2.0.0", .in_clear = 1},
-        {.more = "\"ehlo\": [\"STARTTLS\"]", .settings = "[advanced]\ntls_outgoing = require\n", .class = RESULT_DEFERRED, .enhanced = "4.7.5"},
-        {.more = "\"replies\": {\"STARTTLS\": \"554 5.7.0 no\"}", .has_certificate = true, .settings = "[table advanced.tls_policy]\nuno.test require\n", .class = RESULT_DEFERRED, .enhanced = "4.7.4"},
-        {.more = "\"ehlo\": [\"SIZE\"]", .settings = "[advanced]\ntls_outgoing = require\n", .class = RESULT_DEFERRED, .enhanced = "4.7.4"},
+        {.more = "\"replies\": {}",
+         .has_certificate = true,
+         .settings = "",
+         .class = RESULT_RELAYED_WITHOUT_DSN,
+         .enhanced = "2.0.0",
+         .in_tls = 1},
+        {.more = "\"replies\": {}",
+         .has_certificate = true,
+         .settings = "[advanced]\ntls_outgoing = require\n",
+         .class = RESULT_RELAYED_WITHOUT_DSN,
+         .enhanced = "2.0.0",
+         .in_tls = 1},
+        {.more = "\"replies\": {}",
+         .has_certificate = true,
+         .settings = "[advanced]\ntls_outgoing = verify\n",
+         .class = RESULT_DEFERRED,
+         .enhanced = "4.7.5"},
+        {.more = "\"replies\": {}",
+         .has_certificate = true,
+         .settings = "[advanced]\ntls_outgoing = off\n",
+         .class = RESULT_RELAYED_WITHOUT_DSN,
+         .enhanced = "2.0.0",
+         .in_clear = 1},
+        {.more = "\"replies\": {\"STARTTLS\": \"454 4.7.0 no\"}",
+         .has_certificate = true,
+         .settings = "",
+         .class = RESULT_RELAYED_WITHOUT_DSN,
+         .enhanced = "2.0.0",
+         .in_clear = 1},
+        {.more = "\"replies\": {\"STARTTLS\": \"hex:ffff0d0a\"}",
+         .has_certificate = true,
+         .settings = "",
+         .class = RESULT_RELAYED_WITHOUT_DSN,
+         .enhanced = "2.0.0",
+         .in_clear = 1},
+        {.more = "\"ehlo\": [\"STARTTLS\"]",
+         .settings = "",
+         .class = RESULT_RELAYED_WITHOUT_DSN,
+         .enhanced = "2.0.0",
+         .in_clear = 1},
+        {.more = "\"old_tls\": 1",
+         .has_certificate = true,
+         .settings = "",
+         .class = RESULT_RELAYED_WITHOUT_DSN,
+         .enhanced = "2.0.0",
+         .in_clear = 1},
+        {.more = "\"ehlo\": [\"STARTTLS\"]",
+         .settings = "[advanced]\ntls_outgoing = require\n",
+         .class = RESULT_DEFERRED,
+         .enhanced = "4.7.5"},
+        {.more = "\"replies\": {\"STARTTLS\": \"554 5.7.0 no\"}",
+         .has_certificate = true,
+         .settings = "[table advanced.tls_policy]\nuno.test require\n",
+         .class = RESULT_DEFERRED,
+         .enhanced = "4.7.4"},
+        {.more = "\"ehlo\": [\"SIZE\"]",
+         .settings = "[advanced]\ntls_outgoing = require\n",
+         .class = RESULT_DEFERRED,
+         .enhanced = "4.7.4"},
     };
     for (size_t i = 0; i < length_of(rows); i++) {
-        struct buffer script released_by(buffer_done) = buffer_new(2048), settings released_by(buffer_done) = buffer_new(2048);
+        struct buffer script released_by(buffer_done) = buffer_new(2048),
+                             settings released_by(buffer_done) = buffer_new(2048);
         char certificate[400];
         snprintf(certificate, sizeof certificate, good, scene->folder, scene->folder);
-        assert_true(buffer_append_format(&script, "{\"127.0.0.2\": {%s%s%s}}", rows[i].has_certificate ? certificate : "", rows[i].has_certificate ? ", " : "", rows[i].more));
+        assert_true(buffer_append_format(&script, "{\"127.0.0.2\": {%s%s%s}}",
+                                         rows[i].has_certificate ? certificate : "",
+                                         rows[i].has_certificate ? ", " : "", rows[i].more));
         write_file(scene, "script", buffer_text(&script));
         write_file(scene, "log", TEXT(""));
-        assert_true(buffer_append(&settings, text_of_terminated(rows[i].settings)) && buffer_append(&settings, open_rules));
+        assert_true(buffer_append(&settings, text_of_terminated(rows[i].settings)) &&
+                    buffer_append(&settings, open_rules));
         use_settings(scene, buffer_text(&settings));
         const struct result *r = deliver_one(scene, "uno.test", "b@uno.test");
         if (r->class != rows[i].class)
@@ -417,13 +512,16 @@ static void tls_is_used_when_it_can_be_and_kept_to_when_it_must(void **state)
     }
 }
 
-/* --- many recipients, long bodies, reuse --------------------------------------------------------------------------------------------- */
+/* --- many recipients, long bodies, reuse ------------------------------------------------------------------------ */
 
 static void each_recipient_gets_its_own_result(void **state)
 {
     struct scene *scene = *state;
-    write_file(scene, "script", TEXT("{\"*\": {\"replies\": {\"RCPT c@due.test\": \"450 4.2.0 later\", \"RCPT d@due.test\": \"550 5.1.1 no\", \"RCPT e@due.test\": [\"452 4.5.3 too many\", \"250 ok\"]}}}"));
-    send_deliver(scene, "due.test", (const char *const[]){"b@due.test", "c@due.test", "d@due.test", "e@due.test"}, 4, TEXT("anna@casa.test"));
+    write_file(scene, "script",
+               TEXT("{\"*\": {\"replies\": {\"RCPT c@due.test\": \"450 4.2.0 later\", \"RCPT d@due.test\": \"550 5.1.1 "
+                    "no\", \"RCPT e@due.test\": [\"452 4.5.3 too many\", \"250 ok\"]}}}"));
+    send_deliver(scene, "due.test", (const char *const[]){"b@due.test", "c@due.test", "d@due.test", "e@due.test"}, 4,
+                 TEXT("anna@casa.test"));
     await(scene);
     assert_int_equal(scene->result_count, 4);
     assert_result(&scene->results[0], RESULT_RELAYED, "2.0.0", "end-of-data");
@@ -472,7 +570,8 @@ static void a_long_body_comes_through_whole(void **state)
     assert_in_log(scene, "text 700000 ", 1);
     write_file(scene, "sent", scene->body);
     char command[300];
-    snprintf(command, sizeof command, "grep -q \"text 700000 $(sha256sum < %s/sent | cut -d' ' -f1)\" %s/log", scene->folder, scene->folder);
+    snprintf(command, sizeof command, "grep -q \"text 700000 $(sha256sum < %s/sent | cut -d' ' -f1)\" %s/log",
+             scene->folder, scene->folder);
     assert_int_equal(system(command), 0);
     scene->body = before;
     free(octets);
@@ -491,7 +590,8 @@ static void an_open_connection_carries_the_next_message(void **state)
 static void a_kept_connection_that_died_is_replaced(void **state)
 {
     struct scene *scene = *state;
-    write_file(scene, "script", TEXT("{\"*\": {\"replies\": {\"MAIL\": [\"250 ok\", \"421 idle too long\", \"250 ok\"]}}}"));
+    write_file(scene, "script",
+               TEXT("{\"*\": {\"replies\": {\"MAIL\": [\"250 ok\", \"421 idle too long\", \"250 ok\"]}}}"));
     assert_result(deliver_one(scene, "uno.test", "b@uno.test"), RESULT_RELAYED, "2.0.0", "end-of-data");
     assert_result(deliver_one(scene, "uno.test", "b@uno.test"), RESULT_RELAYED, "2.0.0", "end-of-data");
     assert_in_log(scene, " open ", 2);
@@ -505,12 +605,15 @@ static void no_more_sessions_are_open_than_allowed(void **state)
     assert_true(buffer_append(&settings, TEXT("[service]\nmax_outgoing = 2\n")));
     buffer_append(&settings, open_rules);
     struct buffer whole released_by(buffer_done) = buffer_new(4096);
-    assert_true(buffer_append_format(&whole, "[service]\nhostname = mx.casa.test\nmax_outgoing = 2\n[delivery]\nport = %u\n%.*s", (unsigned)scene->port, TEXT_ARGUMENTS(open_rules)));
+    assert_true(buffer_append_format(
+        &whole, "[service]\nhostname = mx.casa.test\nmax_outgoing = 2\n[delivery]\nport = %u\n%.*s",
+        (unsigned)scene->port, TEXT_ARGUMENTS(open_rules)));
     program_settings(scene->relay, buffer_text(&whole), 5);
     usleep(30000);
     write_file(scene, "script", TEXT("{\"*\": {\"delays\": {\".\": 0.3}}}"));
     const char *recipient = "b@due.test";
-    static const char *const destinations[] = {"due.test", "implicito.test", "alias.test", "uno.test", "noi-dopo.test", "due.test"};
+    static const char *const destinations[] = {"due.test", "implicito.test", "alias.test",
+                                               "uno.test", "noi-dopo.test",  "due.test"};
     for (size_t i = 0; i < JOBS; i++)
         send_deliver(scene, destinations[i], &recipient, 1, TEXT("anna@casa.test"));
     size_t relayed = 0;
@@ -525,21 +628,25 @@ static void no_more_sessions_are_open_than_allowed(void **state)
     assert_in_log(scene, " open 3", 0);
 }
 
-/* --- by a relay ----------------------------------------------------------------------------------------------------------------------- */
+/* --- by a relay ------------------------------------------------------------------------------------------------- */
 
 static void in_relay_mode_the_hosts_written_down_get_it(void **state)
 {
     struct scene *scene = *state;
     struct buffer settings released_by(buffer_done) = buffer_new(4096);
-    assert_true(buffer_append_format(&settings,
-                                     "mode = relay\n[table delivery.relay_hosts]\nanna@casa.test:pass:word@127.0.0.3:%u tls=off\n127.0.0.4:%u tls=off\n[table delivery.never_connect]\n10.0.0.0/8\n",
-                                     (unsigned)scene->port, (unsigned)scene->port));
+    assert_true(
+        buffer_append_format(&settings,
+                             "mode = relay\n[table delivery.relay_hosts]\nanna@casa.test:pass:word@127.0.0.3:%u "
+                             "tls=off\n127.0.0.4:%u tls=off\n[table delivery.never_connect]\n10.0.0.0/8\n",
+                             (unsigned)scene->port, (unsigned)scene->port));
     use_settings(scene, buffer_text(&settings));
-    write_file(scene, "script", TEXT("{\"127.0.0.3\": {\"ehlo\": [\"AUTH PLAIN\"], \"replies\": {\"AUTH\": \"235 ok\"}}}"));
+    write_file(scene, "script",
+               TEXT("{\"127.0.0.3\": {\"ehlo\": [\"AUTH PLAIN\"], \"replies\": {\"AUTH\": \"235 ok\"}}}"));
     assert_result(deliver_one(scene, "relay", "b@ovunque.test"), RESULT_RELAYED_WITHOUT_DSN, "2.0.0", "end-of-data");
     assert_in_log(scene, "127.0.0.3 > AUTH PLAIN AGFubmFAY2FzYS50ZXN0AHBhc3M6d29yZA==", 1);
     use_settings(scene, buffer_text(&settings));
-    write_file(scene, "script", TEXT("{\"127.0.0.3\": {\"ehlo\": [\"AUTH PLAIN\"], \"replies\": {\"AUTH\": \"535 no\"}}}"));
+    write_file(scene, "script",
+               TEXT("{\"127.0.0.3\": {\"ehlo\": [\"AUTH PLAIN\"], \"replies\": {\"AUTH\": \"535 no\"}}}"));
     assert_result(deliver_one(scene, "relay", "b@ovunque.test"), RESULT_RELAYED, "2.0.0", "end-of-data");
     assert_in_log(scene, "127.0.0.4 text", 1);
 }
@@ -562,13 +669,17 @@ static void when_all_hosts_failed_the_relay_gets_it_and_only_then(void **state)
         {.domain = "uno.test", .script = "\"replies\": {\".\": \"554 no\"}"},
         {.domain = "niente.test", .script = "{}"},
         {.domain = "nulla.test", .script = "{}"},
-        {.domain = "uno.test", .script = "\"banner\": \"421 busy\"", .more = "[table advanced.tls_policy]\nuno.test require\n"},
+        {.domain = "uno.test",
+         .script = "\"banner\": \"421 busy\"",
+         .more = "[table advanced.tls_policy]\nuno.test require\n"},
     };
     for (size_t i = 0; i < length_of(rows); i++) {
-        struct buffer settings released_by(buffer_done) = buffer_new(4096), script released_by(buffer_done) = buffer_new(1024);
+        struct buffer settings released_by(buffer_done) = buffer_new(4096),
+                               script released_by(buffer_done) = buffer_new(1024);
         char recipient[64];
-        assert_true(buffer_append_format(&settings, "relay_on_failure = yes\n%s[table delivery.relay_hosts]\n127.0.0.4:%u tls=off\n%.*s", rows[i].more ? rows[i].more : "",
-                                         (unsigned)scene->port, TEXT_ARGUMENTS(open_rules)));
+        assert_true(buffer_append_format(
+            &settings, "relay_on_failure = yes\n%s[table delivery.relay_hosts]\n127.0.0.4:%u tls=off\n%.*s",
+            rows[i].more ? rows[i].more : "", (unsigned)scene->port, TEXT_ARGUMENTS(open_rules)));
         if (rows[i].script[0] == '{')
             buffer_append(&script, TEXT("{}"));
         else
@@ -589,13 +700,14 @@ static void status_is_told(void **state)
 {
     struct scene *scene = *state;
     int control = program_link(scene->relay, PEERS_CONTROL);
-    program_send(control, PEERS_command_ask, &(struct peers_command_ask){.tag = 7, .name = TEXT("status"), .caller = TEXT("root")});
+    program_send(control, PEERS_command_ask,
+                 &(struct peers_command_ask){.tag = 7, .name = TEXT("status"), .caller = TEXT("root")});
     assert_int_equal(program_expect(scene->relay, control, PEERS_CONTROL, PEERS_command_row).command_row.tag, 7);
     assert_int_equal(program_expect(scene->relay, control, PEERS_CONTROL, PEERS_command_end).command_end.status, 0);
     file_close(&control);
 }
 
-/* --- roles that go ------------------------------------------------------------------------------------------------------------------- */
+/* --- roles that go ---------------------------------------------------------------------------------------------- */
 
 static void without_a_resolver_mail_waits(void **state)
 {
@@ -604,7 +716,8 @@ static void without_a_resolver_mail_waits(void **state)
     usleep(50000);
     assert_result(deliver_one(scene, "due.test", "b@due.test"), RESULT_DEFERRED, "4.4.3", "dns");
     struct buffer resolver released_by(buffer_done) = buffer_new(256);
-    assert_true(buffer_append_format(&resolver, "[table service.resolver]\n127.0.0.1@%u\n", (unsigned)script_port(&scene->names)));
+    assert_true(buffer_append_format(&resolver, "[table service.resolver]\n127.0.0.1@%u\n",
+                                     (unsigned)script_port(&scene->names)));
     scene->resolver = program_start(RESOLVER_PROGRAM, PEERS_RESOLVER, buffer_text(&resolver), NULL, -1);
     link_programs(scene);
     usleep(50000);

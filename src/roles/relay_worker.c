@@ -10,7 +10,7 @@
 
 enum { ANSWER_LIMIT = 1100 * 1024, DESTINATION_LIMIT = 600 };
 
-/* --- waiting ------------------------------------------------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------------------------- */
 
 static struct timespec from_now(uint64_t ms)
 {
@@ -104,7 +104,7 @@ void relay_lost(struct relay *r, enum peers_role remote)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* --- jobs ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- jobs ------------------------------------------------------------------------------------------------------- */
 
 void relay_job_free(struct relay *r, struct job **job)
 {
@@ -127,7 +127,7 @@ void relay_job_free(struct relay *r, struct job **job)
     *job = NULL;
 }
 
-/* --- a thread -------------------------------------------------------------------------------------------------------------------------- */
+/* --- a thread --------------------------------------------------------------------------------------------------- */
 
 /* Waits for a job; false: the time is over. Holding the lock. */
 static bool wait_for_job(struct worker *w, uint64_t deadline_ms)
@@ -201,7 +201,7 @@ static void work(void *context)
     free(w);
 }
 
-/* --- who takes it; all holding the lock ------------------------------------------------------------------------------------------ */
+/* --- who takes it; all holding the lock ------------------------------------------------------------------------- */
 
 static void give_to(struct worker *w, struct job *job)
 {
@@ -213,7 +213,8 @@ static void give_to(struct worker *w, struct job *job)
 static struct worker *parked_with(struct relay *r, struct text destination)
 {
     for (size_t i = 0; i < RELAY_WORKERS; i++)
-        if (r->workers[i] && r->workers[i]->state == WORKER_PARKED && text_equals(buffer_text(&r->workers[i]->kept), destination))
+        if (r->workers[i] && r->workers[i]->state == WORKER_PARKED &&
+            text_equals(buffer_text(&r->workers[i]->kept), destination))
             return r->workers[i];
     return NULL;
 }
@@ -235,7 +236,10 @@ static struct worker *start_worker(struct relay *r)
         return NULL;
     struct worker *w = calloc(1, sizeof *w);
     must(w != NULL);
-    *w = (struct worker){.relay = r, .number = number, .state = WORKER_PARKED, .kept = buffer_new(DESTINATION_LIMIT),
+    *w = (struct worker){.relay = r,
+                         .number = number,
+                         .state = WORKER_PARKED,
+                         .kept = buffer_new(DESTINATION_LIMIT),
                          .answer = {.octets = buffer_new(ANSWER_LIMIT)}};
     pthread_condattr_t attributes;
     must(pthread_condattr_init(&attributes) == 0 && pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
@@ -275,7 +279,8 @@ static size_t count_to(struct relay *r, struct text destination)
 {
     size_t count = 0;
     for (size_t i = 0; i < RELAY_WORKERS; i++)
-        count += r->workers[i] && r->workers[i]->job && text_equals(buffer_text(&r->workers[i]->job->destination), destination);
+        count += r->workers[i] && r->workers[i]->job &&
+                 text_equals(buffer_text(&r->workers[i]->job->destination), destination);
     return count;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a courier asks of the relay: where to, the DNS, the body, whom never to connect to; and its results on their way back. */
+/* What a courier asks of the relay: where to, the DNS, the body, whom never to connect to; and its results on their way
+ * back. */
 #include "roles/relay.h"
 
 #include "mail/packed.h"
@@ -12,7 +13,7 @@ struct errand {
     const struct settings *settings;
 };
 
-/* --- DNS ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- DNS -------------------------------------------------------------------------------------------------------- */
 
 static bool take_records(const struct buffer *packed, struct arena *arena, struct courier_answer *answer)
 {
@@ -40,14 +41,15 @@ static struct courier_answer ask(void *context, struct text name, enum dns_type 
     if (!is_sent)
         w->answer.tag = 0;
     else if (relay_wait(w, RELAY_DNS_MS + 2000))
-        answer.outcome = take_records(&w->answer.octets, arena, &answer) ? (enum dns_outcome)w->answer.outcome : DNS_FAILED;
+        answer.outcome =
+            take_records(&w->answer.octets, arena, &answer) ? (enum dns_outcome)w->answer.outcome : DNS_FAILED;
     else
         answer.outcome = DNS_TIMED_OUT;
     pthread_mutex_unlock(&r->lock);
     return answer;
 }
 
-/* --- the body ------------------------------------------------------------------------------------------------------------------------- */
+/* --- the body --------------------------------------------------------------------------------------------------- */
 
 static bool is_in_slot(const struct job *job, uint64_t at)
 {
@@ -86,7 +88,7 @@ static struct text body(void *context, uint64_t at)
     return text_of(job->window + job->slot * DELIVERY_SLOT + skipped, (size_t)(job->part_length - skipped));
 }
 
-/* --- whom never to connect to -------------------------------------------------------------------------------------------------------- */
+/* --- whom never to connect to ----------------------------------------------------------------------------------- */
 
 static void find_public(struct errand *e)
 {
@@ -97,7 +99,8 @@ static void find_public(struct errand *e)
     w->public_count = 0;
     for (size_t t = 0; t < length_of(types); t++) {
         struct courier_answer answer = ask(e, e->settings->service_hostname, types[t], &arena);
-        for (size_t i = 0; answer.outcome == DNS_FOUND && i < answer.record_count && w->public_count < length_of(w->public); i++) {
+        for (size_t i = 0;
+             answer.outcome == DNS_FOUND && i < answer.record_count && w->public_count < length_of(w->public); i++) {
             uint8_t octets[16];
             if (types[t] == DNS_A && dns_read_a(answer.records[i], octets))
                 w->public[w->public_count++] = network_address_of_v4(octets);
@@ -138,22 +141,25 @@ static bool is_unspecified(const struct network_address *address)
 }
 
 /* What DNS names goes through never_connect; what the administrator wrote down only never to our own listeners. */
-static enum courier_place place(void *context, const struct network_address *address, uint16_t port, bool is_found_by_dns)
+static enum courier_place place(void *context, const struct network_address *address, uint16_t port,
+                                bool is_found_by_dns)
 {
     struct errand *e = context;
     const struct settings_clients *never = &e->settings->delivery_never_connect;
     bool minds_self = is_found_by_dns && has_self_row(never);
     bool owns = is_own(e, address, minds_self);
-    if (route_is_self(e->settings, address, port, address, owns ? 1 : 0) || (minds_self && owns && !network_address_is_loopback(address)))
+    if (route_is_self(e->settings, address, port, address, owns ? 1 : 0) ||
+        (minds_self && owns && !network_address_is_loopback(address)))
         return COURIER_IS_SELF;
     if (!is_found_by_dns || !settings_clients_contain(never, address))
         return COURIER_MAY_CONNECT;
     return network_address_is_loopback(address) || is_unspecified(address) ? COURIER_IS_SELF : COURIER_MUST_NOT;
 }
 
-/* --- what happens on the way --------------------------------------------------------------------------------------------------------- */
+/* --- what happens on the way ------------------------------------------------------------------------------------ */
 
-static void note(void *context, enum courier_note what, struct text host, const struct result *failure, struct text details)
+static void note(void *context, enum courier_note what, struct text host, const struct result *failure,
+                 struct text details)
 {
     struct errand *e = context;
     struct relay *r = e->worker->relay;
@@ -161,18 +167,21 @@ static void note(void *context, enum courier_note what, struct text host, const 
     queue_id_append(&id, e->job->id);
     if (what == COURIER_NOTE_CONNECTED) {
         r->sessions++;
-        role_event(r->role, RECORD_INFO, TEXT("out-connected"), (struct text[]){TEXT("id"), buffer_text(&id), TEXT("host"), host, TEXT("tls"), details}, 6);
+        role_event(r->role, RECORD_INFO, TEXT("out-connected"),
+                   (struct text[]){TEXT("id"), buffer_text(&id), TEXT("host"), host, TEXT("tls"), details}, 6);
         return;
     }
     r->failed++;
-    buffer_append_number(&code, failure->code);
+    if (failure->code)
+        buffer_append_number(&code, failure->code);
     role_event(r->role, RECORD_NOTICE, TEXT("out-failed"),
-               (struct text[]){TEXT("id"), buffer_text(&id), TEXT("host"), host, TEXT("stage"), failure->stage, TEXT("code"), buffer_text(&code), TEXT("status"),
-                               failure->enhanced, TEXT("reply"), text_first(failure->text, RESULT_TEXT)},
+               (struct text[]){TEXT("id"), buffer_text(&id), TEXT("host"), host, TEXT("stage"), failure->stage,
+                               TEXT("code"), buffer_text(&code), TEXT("status"), failure->enhanced, TEXT("reply"),
+                               text_first(failure->text, RESULT_TEXT)},
                12);
 }
 
-/* --- from the route to a plan --------------------------------------------------------------------------------------------------------- */
+/* --- from the route to a plan ----------------------------------------------------------------------------------- */
 
 static bool plan_hosts(const struct route *route, struct arena *arena, const struct courier_host **ret_hosts)
 {
@@ -203,14 +212,21 @@ static bool make_plan(struct errand *e, struct courier_plan *ret_plan, struct re
     struct job *job = e->job;
     struct route route;
     struct courier_plan plan = {.destination = buffer_text(&job->destination)};
-    if (!route_of_destination(&job->arena, plan.destination, NULL, 0, e->settings, &route) || !plan_hosts(&route, &job->arena, &plan.hosts)) {
-        *failure = (struct result){.class = RESULT_DEFERRED, .enhanced = TEXT("4.3.0"), .stage = TEXT("route"), .text = TEXT("not enough memory")};
+    if (!route_of_destination(&job->arena, plan.destination, NULL, 0, e->settings, &route) ||
+        !plan_hosts(&route, &job->arena, &plan.hosts)) {
+        *failure = (struct result){.class = RESULT_DEFERRED,
+                                   .enhanced = TEXT("4.3.0"),
+                                   .stage = TEXT("route"),
+                                   .text = TEXT("not enough memory")};
         return false;
     }
     if (route.kind != ROUTE_DNS && route.kind != ROUTE_HOSTS) {
         *failure = route.kind == ROUTE_LATER || route.kind == ROUTE_REFUSED
                        ? route_result(&route)
-                       : (struct result){.class = RESULT_DEFERRED, .enhanced = TEXT("4.3.5"), .stage = TEXT("route"), .text = TEXT("this destination is a local one")};
+                       : (struct result){.class = RESULT_DEFERRED,
+                                         .enhanced = TEXT("4.3.5"),
+                                         .stage = TEXT("route"),
+                                         .text = TEXT("this destination is a local one")};
         return false;
     }
     plan.domain = route.kind == ROUTE_DNS ? route.domain : TEXT_NONE;
@@ -224,7 +240,7 @@ static bool make_plan(struct errand *e, struct courier_plan *ret_plan, struct re
     return true;
 }
 
-/* --- a job ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- a job ------------------------------------------------------------------------------------------------------ */
 
 void relay_answer(struct relay *r, struct job *job)
 {
@@ -256,9 +272,17 @@ void relay_run(struct worker *w, struct job *job)
     struct relay *r = w->relay;
     struct courier_plan plan;
     struct result failure;
-    struct courier_world world = {.context = &e, .hostname = e.settings->service_hostname, .ask = ask, .place = place, .body = body, .note = note,
-                                  .tls = r->tls[e.settings->tls_min_version <= TLS_VERSION_1_3 ? e.settings->tls_min_version : (uint64_t)TLS_VERSION_1_2]};
-    struct courier_job errand = {.plan = &plan, .envelope = &job->envelope, .size = job->total, .results = job->results, .arena = &job->arena};
+    struct courier_world world = {
+        .context = &e,
+        .hostname = e.settings->service_hostname,
+        .ask = ask,
+        .place = place,
+        .body = body,
+        .note = note,
+        .tls = r->tls[e.settings->tls_min_version <= TLS_VERSION_1_3 ? e.settings->tls_min_version
+                                                                     : (uint64_t)TLS_VERSION_1_2]};
+    struct courier_job errand = {
+        .plan = &plan, .envelope = &job->envelope, .size = job->total, .results = job->results, .arena = &job->arena};
     if (w->connection_generation != job->snapshot->generation)
         courier_connection_free(&w->connection); /* it was opened under other rules */
     bool had_connection = w->connection != NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* resolver: the one that asks the DNS, for front, relay and control. One thread; libunbound has one of its own. Each question has the
- * deadline that its asker gave; what is late is answered as timed out. It opens nothing after the sandbox: the root key is read before. */
+/* resolver: the one that asks the DNS, for front, relay and control. One thread; libunbound has one of its own. Each
+ * question has the deadline that its asker gave; what is late is answered as timed out. It opens nothing after the
+ * sandbox: the root key is read before. */
 #include "dns/dns.h"
 #include "roles/role.h"
 
@@ -43,10 +44,12 @@ static bool make_resolver(struct keeper *k, struct dns_resolver **ret_resolver)
     for (size_t i = 0; i < rows->count; i++) {
         struct buffer address released_by(buffer_done) = buffer_new(64);
         network_address_append(&address, &rows->rows[i].address);
-        servers[i] = (struct dns_server){.port = rows->rows[i].port, .is_loopback = network_address_is_loopback(&rows->rows[i].address)};
+        servers[i] = (struct dns_server){.port = rows->rows[i].port,
+                                         .is_loopback = network_address_is_loopback(&rows->rows[i].address)};
         must(arena_copy(&arena, buffer_text(&address), &servers[i].address));
     }
-    struct dns_resolver_options options = {.servers = servers, .server_count = rows->count, .root_key = buffer_text(&k->root_key)};
+    struct dns_resolver_options options = {
+        .servers = servers, .server_count = rows->count, .root_key = buffer_text(&k->root_key)};
     if (dns_resolver_new(&options, &why, ret_resolver))
         return true;
     role_event(k->role, RECORD_ALARM, TEXT("resolver-failed"), (struct text[]){TEXT("why"), buffer_text(&why)}, 2);
@@ -96,7 +99,10 @@ static void pending_free(struct pending *p)
 
 static void send_answer(struct keeper *k, struct link *asker, uint64_t tag, const struct dns_answer *answer)
 {
-    struct peers_dns_answer message = {.tag = tag, .outcome = answer->outcome, .is_secure = answer->is_secure, .ttl = answer->ttl,
+    struct peers_dns_answer message = {.tag = tag,
+                                       .outcome = answer->outcome,
+                                       .is_secure = answer->is_secure,
+                                       .ttl = answer->ttl,
                                        .canonical = text_first(answer->canonical, 1024)};
     k->outcomes[answer->outcome]++;
     message.records.items = (struct text *)(uintptr_t)answer->records; /* packed, never written */
@@ -142,7 +148,12 @@ static void take_question(struct keeper *k, struct link *from, const struct peer
     }
     struct pending *p = calloc(1, sizeof *p);
     must(p != NULL);
-    *p = (struct pending){.keeper = k, .asker = from, .tag = asked->tag, .type = (unsigned)asked->type, .name = buffer_new(1024), .next = k->pending};
+    *p = (struct pending){.keeper = k,
+                          .asker = from,
+                          .tag = asked->tag,
+                          .type = (unsigned)asked->type,
+                          .name = buffer_new(1024),
+                          .next = k->pending};
     if (p->next)
         p->next->previous = p;
     k->pending = p;
@@ -247,7 +258,8 @@ static void take_command(struct keeper *k, struct link *from, const struct peers
     role_end(from, asked->tag, 0, TEXT_NONE);
 }
 
-static void message(struct role *role, struct link *from, const struct peers_message *message, struct channel_descriptors *files not_used)
+static void message(struct role *role, struct link *from, const struct peers_message *message,
+                    struct channel_descriptors *files not_used)
 {
     struct keeper *k = role->context;
     if (message->type == PEERS_dns_ask)

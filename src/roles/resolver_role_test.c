@@ -41,7 +41,8 @@ static void end(struct scene *scene)
 static struct peers_dns_answer ask(struct scene *scene, struct text name, uint64_t type, uint64_t deadline)
 {
     static uint64_t tag;
-    program_send(scene->relay, PEERS_dns_ask, &(struct peers_dns_ask){.tag = ++tag, .type = type, .deadline = deadline, .name = name});
+    program_send(scene->relay, PEERS_dns_ask,
+                 &(struct peers_dns_ask){.tag = ++tag, .type = type, .deadline = deadline, .name = name});
     struct peers_message m = program_expect(scene->program, scene->relay, PEERS_RELAY, PEERS_dns_answer);
     assert_int_equal(m.dns_answer.tag, tag);
     return m.dns_answer;
@@ -51,9 +52,10 @@ static void questions_are_answered_as_the_zone_says(void **state not_used)
 {
     char path[] = "/tmp/zone.XXXXXX";
     int file = mkstemp(path);
-    static const struct text zone = TEXT_INIT("fuori.test MX 10 mx.fuori.test.\nfuori.test MX 20 due.fuori.test.\nmx.fuori.test A 192.0.2.1\n"
-                                              "mx.fuori.test AAAA 2001:db8::1\nfuori.test TXT \"one\" \"two\"\nalias.test CNAME fuori.test.\n"
-                                              "broken.test * !SERVFAIL\nrefused.test * !REFUSED\nsilent.test * !SILENT\n");
+    static const struct text zone =
+        TEXT_INIT("fuori.test MX 10 mx.fuori.test.\nfuori.test MX 20 due.fuori.test.\nmx.fuori.test A 192.0.2.1\n"
+                  "mx.fuori.test AAAA 2001:db8::1\nfuori.test TXT \"one\" \"two\"\nalias.test CNAME fuori.test.\n"
+                  "broken.test * !SERVFAIL\nrefused.test * !REFUSED\nsilent.test * !SILENT\n");
     assert_int_equal(write(file, zone.bytes, zone.length), zone.length);
     struct script server = script_start("dns_server.py", (const char *const[]){"zone", path, NULL});
     struct scene scene;
@@ -72,7 +74,11 @@ static void questions_are_answered_as_the_zone_says(void **state not_used)
         {.name = TEXT_INIT("fuori.test"), .type = DNS_TXT, .outcome = DNS_FOUND, .records = 1},
         {.name = TEXT_INIT("fuori.test"), .type = DNS_A, .outcome = DNS_NO_DATA},
         {.name = TEXT_INIT("nulla.test"), .type = DNS_A, .outcome = DNS_NO_NAME},
-        {.name = TEXT_INIT("alias.test"), .type = DNS_MX, .outcome = DNS_FOUND, .records = 2, .canonical = TEXT_INIT("fuori.test")},
+        {.name = TEXT_INIT("alias.test"),
+         .type = DNS_MX,
+         .outcome = DNS_FOUND,
+         .records = 2,
+         .canonical = TEXT_INIT("fuori.test")},
         {.name = TEXT_INIT("broken.test"), .type = DNS_A, .outcome = DNS_FAILED, .or_else = DNS_TIMED_OUT},
         {.name = TEXT_INIT("refused.test"), .type = DNS_A, .outcome = DNS_FAILED, .or_else = DNS_TIMED_OUT},
         {.name = TEXT_INIT("silent.test"), .type = DNS_A, .outcome = DNS_TIMED_OUT, .or_else = DNS_TIMED_OUT},
@@ -85,7 +91,8 @@ static void questions_are_answered_as_the_zone_says(void **state not_used)
         uint64_t before = clock_monotonic_ms();
         struct peers_dns_answer answer = ask(&scene, rows[i].name, rows[i].type, 1500);
         if (answer.outcome != rows[i].outcome && answer.outcome != rows[i].or_else)
-            print_error("%.*s: %.*s\n", TEXT_ARGUMENTS(rows[i].name), TEXT_ARGUMENTS(dns_outcome_word((enum dns_outcome)answer.outcome)));
+            print_error("%.*s: %.*s\n", TEXT_ARGUMENTS(rows[i].name),
+                        TEXT_ARGUMENTS(dns_outcome_word((enum dns_outcome)answer.outcome)));
         assert_true(answer.outcome == rows[i].outcome || (rows[i].or_else && answer.outcome == rows[i].or_else));
         assert_int_equal(answer.records.count, rows[i].records);
         if (rows[i].canonical.length)
@@ -98,9 +105,14 @@ static void questions_are_answered_as_the_zone_says(void **state not_used)
     unlink(path);
 }
 
-/* --- hostile answers (T59, T60) -------------------------------------------------------------------------------------------------- */
+/* --- hostile answers (T59, T60) --------------------------------------------------------------------------------- */
 
-enum { HAS = 1 << DNS_FOUND, NO_NAME = 1 << DNS_NO_NAME, NO_DATA = 1 << DNS_NO_DATA, LATER = 1 << DNS_FAILED | 1 << DNS_TIMED_OUT | 1 << DNS_BOGUS };
+enum {
+    HAS = 1 << DNS_FOUND,
+    NO_NAME = 1 << DNS_NO_NAME,
+    NO_DATA = 1 << DNS_NO_DATA,
+    LATER = 1 << DNS_FAILED | 1 << DNS_TIMED_OUT | 1 << DNS_BOGUS
+};
 
 static const struct {
     struct text id;
@@ -178,7 +190,8 @@ static void check_vector(struct text id, uint64_t type, const struct peers_dns_a
         outcome = 1U << DNS_FAILED;
     buffer_clear(&b);
     if (!(vectors[i].outcomes & outcome))
-        print_error("%.*s: %.*s\n", TEXT_ARGUMENTS(id), TEXT_ARGUMENTS(dns_outcome_word((enum dns_outcome)answer->outcome)));
+        print_error("%.*s: %.*s\n", TEXT_ARGUMENTS(id),
+                    TEXT_ARGUMENTS(dns_outcome_word((enum dns_outcome)answer->outcome)));
     assert_true(vectors[i].outcomes & outcome);
     assert_true(answer->records.count <= 256);
     unsigned preference;
@@ -227,7 +240,8 @@ static void status_is_told(void **state not_used)
     struct scene scene;
     begin(&scene, 1);
     int control = program_link(scene.program, PEERS_CONTROL);
-    program_send(control, PEERS_command_ask, &(struct peers_command_ask){.tag = 7, .name = TEXT("status"), .caller = TEXT("root")});
+    program_send(control, PEERS_command_ask,
+                 &(struct peers_command_ask){.tag = 7, .name = TEXT("status"), .caller = TEXT("root")});
     assert_int_equal(program_expect(scene.program, control, PEERS_CONTROL, PEERS_command_row).command_row.tag, 7);
     assert_int_equal(program_expect(scene.program, control, PEERS_CONTROL, PEERS_command_end).command_end.status, 0);
     file_close(&control);

@@ -60,7 +60,8 @@ static struct text kept(struct smtp_client *c, struct text t)
     return copy;
 }
 
-struct result client_result(struct smtp_client *c, enum result_class class, const struct smtp_reply *reply, enum smtp_client_stage stage)
+struct result client_result(struct smtp_client *c, enum result_class class, const struct smtp_reply *reply,
+                            enum smtp_client_stage stage)
 {
     bool is_fitting = class == RESULT_DEFERRED ? text_starts_with(reply->enhanced, TEXT("4"))
                                                : class != RESULT_FAILED || text_starts_with(reply->enhanced, TEXT("5"));
@@ -79,7 +80,8 @@ static bool is_in_message(const struct smtp_client *c)
     return c->stage >= SMTP_CLIENT_MAIL && c->stage <= SMTP_CLIENT_END_OF_DATA;
 }
 
-enum smtp_client_effect client_fail(struct smtp_client *c, enum smtp_client_trouble trouble, const struct result *failure)
+enum smtp_client_effect client_fail(struct smtp_client *c, enum smtp_client_trouble trouble,
+                                    const struct result *failure)
 {
     c->trouble = trouble;
     c->failure = *failure;
@@ -90,17 +92,21 @@ enum smtp_client_effect client_fail(struct smtp_client *c, enum smtp_client_trou
     return SMTP_CLIENT_CLOSE;
 }
 
-enum smtp_client_effect client_fail_by_reply(struct smtp_client *c, enum smtp_client_trouble trouble, const struct smtp_reply *reply,
-                                             enum smtp_client_stage stage)
+enum smtp_client_effect client_fail_by_reply(struct smtp_client *c, enum smtp_client_trouble trouble,
+                                             const struct smtp_reply *reply, enum smtp_client_stage stage)
 {
     struct result failure = client_result(c, reply->code / 100 == 5 ? RESULT_FAILED : RESULT_DEFERRED, reply, stage);
     return client_fail(c, trouble, &failure);
 }
 
-static enum smtp_client_effect fail_by_us(struct smtp_client *c, enum smtp_client_trouble trouble, struct text enhanced, struct text why)
+static enum smtp_client_effect fail_by_us(struct smtp_client *c, enum smtp_client_trouble trouble, struct text enhanced,
+                                          struct text why)
 {
     return client_fail(c, trouble,
-                       &(struct result){.class = RESULT_DEFERRED, .enhanced = enhanced, .host = c->options->host, .text = kept(c, why),
+                       &(struct result){.class = RESULT_DEFERRED,
+                                        .enhanced = enhanced,
+                                        .host = c->options->host,
+                                        .text = kept(c, why),
                                         .stage = smtp_client_stage_word(c->stage)});
 }
 
@@ -134,7 +140,8 @@ static enum smtp_client_effect go_on(struct smtp_client *c, struct buffer *outpu
         }
         if (o->tls != SETTINGS_TLS_LEVEL_OPPORTUNISTIC) {
             c->stage = SMTP_CLIENT_STARTTLS;
-            return fail_by_us(c, SMTP_CLIENT_NO_TLS, TEXT("4.7.4"), TEXT("TLS is demanded, and the host does not offer it"));
+            return fail_by_us(c, SMTP_CLIENT_NO_TLS, TEXT("4.7.4"),
+                              TEXT("TLS is demanded, and the host does not offer it"));
         }
     }
     if (o->user.length)
@@ -143,7 +150,8 @@ static enum smtp_client_effect go_on(struct smtp_client *c, struct buffer *outpu
     return SMTP_CLIENT_READY;
 }
 
-static enum smtp_client_effect banner_reply(struct smtp_client *c, const struct smtp_reply *reply, struct buffer *output)
+static enum smtp_client_effect banner_reply(struct smtp_client *c, const struct smtp_reply *reply,
+                                            struct buffer *output)
 {
     if (reply->code / 100 != 2)
         return client_fail_by_reply(c, SMTP_CLIENT_REFUSED, reply, SMTP_CLIENT_BANNER);
@@ -164,7 +172,8 @@ static enum smtp_client_effect hello_reply(struct smtp_client *c, const struct s
     return go_on(c, output);
 }
 
-/* What stands behind the 220 in clear was not said by whom TLS will prove: it is thrown away (CVE-2021-33515 and its kin). */
+/* What stands behind the 220 in clear was not said by whom TLS will prove: it is thrown away (CVE-2021-33515 and its
+ * kin). */
 static enum smtp_client_effect starttls_reply(struct smtp_client *c, const struct smtp_reply *reply, struct text *input)
 {
     if (reply->code / 100 == 2) {
@@ -177,7 +186,8 @@ static enum smtp_client_effect starttls_reply(struct smtp_client *c, const struc
     return client_fail(c, SMTP_CLIENT_TLS, &failure);
 }
 
-static enum smtp_client_effect handle(struct smtp_client *c, const struct smtp_reply *reply, struct text *input, struct buffer *output)
+static enum smtp_client_effect handle(struct smtp_client *c, const struct smtp_reply *reply, struct text *input,
+                                      struct buffer *output)
 {
     if (reply->code == 421 && c->stage != SMTP_CLIENT_QUIT)
         return client_fail_by_reply(c, SMTP_CLIENT_LEAVING, reply, c->stage);
@@ -314,7 +324,8 @@ const struct smtp_client_recipient *smtp_client_recipient(const struct smtp_clie
 
 bool smtp_client_is_stale(const struct smtp_client *c)
 {
-    return c->is_ended && c->messages > 1 && !c->is_heard && (c->trouble == SMTP_CLIENT_LOST || c->trouble == SMTP_CLIENT_LEAVING);
+    return c->is_ended && c->messages > 1 && !c->is_heard &&
+           (c->trouble == SMTP_CLIENT_LOST || c->trouble == SMTP_CLIENT_LEAVING);
 }
 
 bool smtp_client_may_go_on(const struct smtp_client *c)

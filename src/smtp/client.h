@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client: the sending side of SMTP as a machine without input or output: octets go in, commands and effects come out. It greets, starts TLS,
- * logs in, and sends one message after the other; each recipient gets a result, and a recipient without a proof of anything is
- * deferred. Nothing of it depends on how the input is cut. The options and the message stay the caller's while they are used; the texts
- * of results live until the next message begins, or smtp_client_done. Secrets are only ever put into output: wipe it. */
+/* client: the sending side of SMTP as a machine without input or output: octets go in, commands and effects come out.
+ * It greets, starts TLS, logs in, and sends one message after the other; each recipient gets a result, and a recipient
+ * without a proof of anything is deferred. Nothing of it depends on how the input is cut. The options and the message
+ * stay the caller's while they are used; the texts of results live until the next message begins, or smtp_client_done.
+ * Secrets are only ever put into output: wipe it. */
 #ifndef SMTP_CLIENT_H
 #define SMTP_CLIENT_H
 
@@ -37,16 +38,16 @@ enum smtp_client_stage {
 };
 
 enum smtp_client_extension { /* bits */
-    SMTP_CLIENT_PIPELINING = 1 << 0,
-    SMTP_CLIENT_SIZE = 1 << 1,
-    SMTP_CLIENT_8BITMIME = 1 << 2,
-    SMTP_CLIENT_BINARYMIME = 1 << 3,
-    SMTP_CLIENT_CHUNKING = 1 << 4,
-    SMTP_CLIENT_STARTTLS_OFFERED = 1 << 5,
-    SMTP_CLIENT_DSN = 1 << 6,
-    SMTP_CLIENT_SMTPUTF8 = 1 << 7,
-    SMTP_CLIENT_AUTH_PLAIN = 1 << 8,
-    SMTP_CLIENT_AUTH_LOGIN = 1 << 9,
+                             SMTP_CLIENT_PIPELINING = 1 << 0,
+                             SMTP_CLIENT_SIZE = 1 << 1,
+                             SMTP_CLIENT_8BITMIME = 1 << 2,
+                             SMTP_CLIENT_BINARYMIME = 1 << 3,
+                             SMTP_CLIENT_CHUNKING = 1 << 4,
+                             SMTP_CLIENT_STARTTLS_OFFERED = 1 << 5,
+                             SMTP_CLIENT_DSN = 1 << 6,
+                             SMTP_CLIENT_SMTPUTF8 = 1 << 7,
+                             SMTP_CLIENT_AUTH_PLAIN = 1 << 8,
+                             SMTP_CLIENT_AUTH_LOGIN = 1 << 9,
 };
 
 struct smtp_client_options {
@@ -71,8 +72,10 @@ enum smtp_client_trouble {
 struct smtp_client_recipient {
     struct result result;
     bool is_decided;
-    bool may_try_next; /* nothing was heard about this recipient or this message: another host of the domain may be asked in this try */
-    bool wants_again;  /* 452 behind accepted ones: to be sent in a transaction of its own (RFC 5321 section 4.5.3.1.10) */
+    bool may_try_next; /* nothing was heard about this recipient or this message: another host of the domain may be
+                          asked in this try */
+    bool wants_again;  /* 452 behind accepted ones: to be sent in a transaction of its own (RFC 5321 section 4.5.3.1.10)
+                        */
     bool is_accepted;  /* the host took the recipient; the text decides */
     bool is_unsaid;    /* refused beforehand: the host was never asked */
 };
@@ -81,8 +84,8 @@ struct smtp_client_message {
     const struct envelope *envelope;
     const struct envelope_recipient *const *recipients; /* those of this transaction */
     size_t recipient_count;
-    uint64_t size;          /* octets of the message */
-    bool is_header_ascii;   /* only asked when the envelope says SMTPUTF8 */
+    uint64_t size;        /* octets of the message */
+    bool is_header_ascii; /* only asked when the envelope says SMTPUTF8 */
 };
 
 struct smtp_client {
@@ -91,7 +94,7 @@ struct smtp_client {
     enum smtp_client_stage stage;
     uint8_t login_step;
     bool is_encrypted;
-    bool is_helo;     /* EHLO was not understood */
+    bool is_helo; /* EHLO was not understood */
     bool is_plain_refused;
     bool is_ended; /* SMTP_CLIENT_CLOSE is the only effect left */
     unsigned extensions;
@@ -107,7 +110,7 @@ struct smtp_client {
     struct smtp_client_recipient *recipients;
     size_t sent, answered; /* recipients: sent >= answered */
     size_t accepted;
-    bool wants_reset;    /* the last transaction may still be open there */
+    bool wants_reset; /* the last transaction may still be open there */
     bool is_reset_sent;
     bool is_mail_answered, is_mail_taken;
     bool is_data_sent;
@@ -135,7 +138,8 @@ void smtp_client_body_failed(struct smtp_client *c);
 void smtp_client_quit(struct smtp_client *c, struct buffer *output);
 
 const struct smtp_client_recipient *smtp_client_recipient(const struct smtp_client *c, size_t index);
-/* The first answer to a message on a connection used before was its end: nothing is wrong with host or message, connect anew. */
+/* The first answer to a message on a connection used before was its end: nothing is wrong with host or message, connect
+ * anew. */
 bool smtp_client_is_stale(const struct smtp_client *c);
 /* May another message follow on this connection? */
 bool smtp_client_may_go_on(const struct smtp_client *c);

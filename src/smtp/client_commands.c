@@ -35,7 +35,8 @@ static void append_utf8_address(struct buffer *b, struct text t)
         if (character > ' ' && character <= '~' && character != '+' && character != '=' && character != '\\')
             buffer_append_octet(b, (char)character);
         else
-            ignored(buffer_append_format(b, "\\x{%X}", (unsigned)character)); /* the line's limit is looked at by the caller */
+            ignored(buffer_append_format(b, "\\x{%X}",
+                                         (unsigned)character)); /* the line's limit is looked at by the caller */
     }
 }
 

@@ -91,7 +91,10 @@ void client_read_extensions(struct smtp_client *c, struct text reply)
 static enum smtp_client_effect no_login(struct smtp_client *c, struct text enhanced, struct text why)
 {
     return client_fail(c, SMTP_CLIENT_NO_LOGIN,
-                       &(struct result){.class = RESULT_DEFERRED, .enhanced = enhanced, .text = why, .host = c->options->host,
+                       &(struct result){.class = RESULT_DEFERRED,
+                                        .enhanced = enhanced,
+                                        .text = why,
+                                        .host = c->options->host,
                                         .stage = smtp_client_stage_word(SMTP_CLIENT_LOGIN)});
 }
 
@@ -141,7 +144,8 @@ enum smtp_client_effect client_login_begin(struct smtp_client *c, struct buffer 
 }
 
 /* What was wrong is our log-in and not the message: it waits until the administrator has set it right. */
-static enum smtp_client_effect login_refused(struct smtp_client *c, const struct smtp_reply *reply, struct buffer *output)
+static enum smtp_client_effect login_refused(struct smtp_client *c, const struct smtp_reply *reply,
+                                             struct buffer *output)
 {
     bool is_unknown = reply->code == 504 || reply->code == 534;
     if (is_unknown && c->login_step == LOGIN_PLAIN && (c->extensions & SMTP_CLIENT_AUTH_LOGIN)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client_message: one mail transaction. With PIPELINING the commands go in groups and every reply is counted against the command it
- * answers; without it, one at a time. */
+/* client_message: one mail transaction. With PIPELINING the commands go in groups and every reply is counted against
+ * the command it answers; without it, one at a time. */
 #include "smtp/client_parts.h"
 
 enum {
@@ -12,7 +12,10 @@ enum {
 
 static struct result refusal(const struct smtp_client *c, struct text enhanced, struct text why)
 {
-    return (struct result){.class = RESULT_FAILED, .enhanced = enhanced, .host = c->options->host, .text = why,
+    return (struct result){.class = RESULT_FAILED,
+                           .enhanced = enhanced,
+                           .host = c->options->host,
+                           .text = why,
                            .stage = smtp_client_stage_word(SMTP_CLIENT_MAIL)};
 }
 
@@ -208,15 +211,18 @@ static enum smtp_client_effect mail_reply(struct smtp_client *c, const struct sm
     return next_command(c, output);
 }
 
-/* RFC 5321 section 4.5.3.1.10: 452, and from old hosts 552, may mean that there were enough recipients for one message. */
+/* RFC 5321 section 4.5.3.1.10: 452, and from old hosts 552, may mean that there were enough recipients for one message.
+ */
 static bool is_too_many(const struct smtp_client *c, const struct smtp_reply *reply)
 {
     if (c->accepted == 0)
         return false;
-    return reply->code == 452 || (reply->code == 552 && (reply->enhanced.length == 0 || text_equals(reply->enhanced, TEXT("5.5.3"))));
+    return reply->code == 452 ||
+           (reply->code == 552 && (reply->enhanced.length == 0 || text_equals(reply->enhanced, TEXT("5.5.3"))));
 }
 
-static enum smtp_client_effect recipient_reply(struct smtp_client *c, const struct smtp_reply *reply, struct buffer *output)
+static enum smtp_client_effect recipient_reply(struct smtp_client *c, const struct smtp_reply *reply,
+                                               struct buffer *output)
 {
     struct smtp_client_recipient *r = &c->recipients[c->answered];
     unsigned class = reply->code / 100;
@@ -232,7 +238,8 @@ static enum smtp_client_effect recipient_reply(struct smtp_client *c, const stru
     }
     r->wants_again = is_too_many(c, reply);
     bool is_for_good = class == 5 && !r->wants_again;
-    struct result result = client_result(c, is_for_good ? RESULT_FAILED : RESULT_DEFERRED, reply, SMTP_CLIENT_RECIPIENT);
+    struct result result =
+        client_result(c, is_for_good ? RESULT_FAILED : RESULT_DEFERRED, reply, SMTP_CLIENT_RECIPIENT);
     decide(r, &result, false);
     return next_command(c, output);
 }
@@ -280,7 +287,8 @@ static enum smtp_client_effect end_reply(struct smtp_client *c, const struct smt
     return finish(c);
 }
 
-/* A reply while the text is still on its way: a refusal counts, but the text can't be ended any more, so the connection must be. */
+/* A reply while the text is still on its way: a refusal counts, but the text can't be ended any more, so the connection
+ * must be. */
 static enum smtp_client_effect early_reply(struct smtp_client *c, const struct smtp_reply *reply)
 {
     if (reply->code < 400)
@@ -303,7 +311,8 @@ static enum smtp_client_effect chunk_reply(struct smtp_client *c, const struct s
     return finish(c);
 }
 
-enum smtp_client_effect client_message_reply(struct smtp_client *c, const struct smtp_reply *reply, struct buffer *output)
+enum smtp_client_effect client_message_reply(struct smtp_client *c, const struct smtp_reply *reply,
+                                             struct buffer *output)
 {
     c->is_heard = true;
     if (c->is_reset_sent)

@@ -118,7 +118,8 @@ struct text smtp_enhanced_code(struct text text, unsigned code)
     if (subject == 0 || subject >= text.length || text.bytes[subject] != '.')
         return TEXT_NONE;
     size_t detail = number_length(text, subject + 1);
-    bool is_ended = detail && (detail == text.length || octet_is_blank(text.bytes[detail]) || text.bytes[detail] == '\n');
+    bool is_ended =
+        detail && (detail == text.length || octet_is_blank(text.bytes[detail]) || text.bytes[detail] == '\n');
     return is_ended ? text_first(text, detail) : TEXT_NONE;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reply_reader: one reply of a server (RFC 5321 section 4.2), fed in any pieces. The class is the first digit; the code is that of the last
- * line. It is bounded: SMTP_REPLY_OCTETS in all, of which SMTP_REPLY_TEXT are kept. The text holds any octet but line feeds, which part its
- * lines; whoever shows it escapes it. It takes no octet behind the reply: what comes unasked is the caller's to judge. */
+/* reply_reader: one reply of a server (RFC 5321 section 4.2), fed in any pieces. The class is the first digit; the code
+ * is that of the last line. It is bounded: SMTP_REPLY_OCTETS in all, of which SMTP_REPLY_TEXT are kept. The text holds
+ * any octet but line feeds, which part its lines; whoever shows it escapes it. It takes no octet behind the reply: what
+ * comes unasked is the caller's to judge. */
 #ifndef SMTP_REPLY_READER_H
 #define SMTP_REPLY_READER_H
 
@@ -36,7 +37,8 @@ void smtp_reply_reader_init(struct smtp_reply_reader *r);
 void smtp_reply_reader_done(struct smtp_reply_reader *r);
 void smtp_reply_reader_next(struct smtp_reply_reader *r); /* forgets the reply */
 
-/* Takes from the front of input, at most to the end of the reply. After another state than MORE it wants smtp_reply_reader_next. */
+/* Takes from the front of input, at most to the end of the reply. After another state than MORE it wants
+ * smtp_reply_reader_next. */
 must_check enum smtp_reply_state smtp_reply_reader_feed(struct smtp_reply_reader *r, struct text *input);
 /* Valid until the next feed; only after SMTP_REPLY_WHOLE. */
 struct smtp_reply smtp_reply_reader_get(const struct smtp_reply_reader *r);

@@ -11,7 +11,8 @@ static void check_results(const struct smtp_client *c, const struct smtp_client_
 }
 
 /* Until the machine waits for the host again; false when the session is over. */
-static bool run(struct smtp_client *c, const struct smtp_client_message *message, struct text *input, struct buffer *output)
+static bool run(struct smtp_client *c, const struct smtp_client_message *message, struct text *input,
+                struct buffer *output)
 {
     for (;;) {
         switch (smtp_client_step(c, input, output)) {
@@ -43,15 +44,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct envelope_recipient rows[] = {
         {.address = {.local = TEXT_INIT("b"), .domain = TEXT_INIT("fuori.test")}, .notify = ENVELOPE_NOTIFY_SUCCESS},
-        {.address = {.local = TEXT_INIT("\xe7\x94\xa8"), .domain = TEXT_INIT("fuori.test")}, .original = TEXT_INIT("utf-8;\xe7\x94\xa8@x")},
+        {.address = {.local = TEXT_INIT("\xe7\x94\xa8"), .domain = TEXT_INIT("fuori.test")},
+         .original = TEXT_INIT("utf-8;\xe7\x94\xa8@x")},
         {.address = {.local = TEXT_INIT("c"), .domain = TEXT_INIT("fuori.test")}},
     };
     static const struct envelope_recipient *const chosen[] = {&rows[0], &rows[1], &rows[2]};
-    struct smtp_client_options options = {.hostname = TEXT("us.test"), .host = TEXT("mx"), .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC,
-                                          .user = size > 1 && data[1] % 2 ? TEXT("user") : TEXT_NONE, .password = TEXT("pw"), .may_login_in_clear = true};
+    struct smtp_client_options options = {.hostname = TEXT("us.test"),
+                                          .host = TEXT("mx"),
+                                          .tls = SETTINGS_TLS_LEVEL_OPPORTUNISTIC,
+                                          .user = size > 1 && data[1] % 2 ? TEXT("user") : TEXT_NONE,
+                                          .password = TEXT("pw"),
+                                          .may_login_in_clear = true};
     struct envelope envelope = {.sender = {.local = TEXT("a"), .domain = TEXT("us.test")}, .is_utf8 = true};
-    struct smtp_client_message message = {.envelope = &envelope, .recipients = chosen, .recipient_count = length_of(chosen), .size = 8, .is_header_ascii = true};
-    struct buffer output released_by(buffer_done) = buffer_new(64 * 1024), waiting released_by(buffer_done) = buffer_new(1 << 20);
+    struct smtp_client_message message = {.envelope = &envelope,
+                                          .recipients = chosen,
+                                          .recipient_count = length_of(chosen),
+                                          .size = 8,
+                                          .is_header_ascii = true};
+    struct buffer output released_by(buffer_done) = buffer_new(64 * 1024),
+                         waiting released_by(buffer_done) = buffer_new(1 << 20);
     struct text wire = size ? text_of((const char *)data + 1, size - 1) : TEXT_NONE;
     size_t pieces = size && data[0] ? data[0] : SIZE_MAX;
     struct smtp_client c;

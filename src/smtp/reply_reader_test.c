@@ -21,13 +21,34 @@ static const struct {
     {.wire = TEXT_INIT("250 ok\r\n"), .state = SMTP_REPLY_WHOLE, .code = 250, .text = TEXT_INIT("ok")},
     {.wire = TEXT_INIT("250\r\n"), .state = SMTP_REPLY_WHOLE, .code = 250},
     {.wire = TEXT_INIT("334 \r\n"), .state = SMTP_REPLY_WHOLE, .code = 334},
-    {.wire = TEXT_INIT("250-a\r\n250-b\r\n250 c\r\n"), .state = SMTP_REPLY_WHOLE, .code = 250, .text = TEXT_INIT("a\nb\nc")},
-    {.wire = TEXT_INIT("250-First\r\n250-234 Text\r\n250 done\r\n"), .state = SMTP_REPLY_WHOLE, .code = 250, .text = TEXT_INIT("First\n234 Text\ndone")},
+    {.wire = TEXT_INIT("250-a\r\n250-b\r\n250 c\r\n"),
+     .state = SMTP_REPLY_WHOLE,
+     .code = 250,
+     .text = TEXT_INIT("a\nb\nc")},
+    {.wire = TEXT_INIT("250-First\r\n250-234 Text\r\n250 done\r\n"),
+     .state = SMTP_REPLY_WHOLE,
+     .code = 250,
+     .text = TEXT_INIT("First\n234 Text\ndone")},
     {.wire = TEXT_INIT("250-a\r\n550 b\r\n"), .state = SMTP_REPLY_WHOLE, .code = 550, .text = TEXT_INIT("a\nb")},
-    {.wire = TEXT_INIT("550 5.1.1 no\r\n250 next"), .state = SMTP_REPLY_WHOLE, .code = 550, .enhanced = TEXT_INIT("5.1.1"), .text = TEXT_INIT("5.1.1 no"), .rest = TEXT_INIT("250 next")},
-    {.wire = TEXT_INIT("550 5.1.1\r\n"), .state = SMTP_REPLY_WHOLE, .code = 550, .enhanced = TEXT_INIT("5.1.1"), .text = TEXT_INIT("5.1.1")},
-    {.wire = TEXT_INIT("550 4.2.2 greylisted\r\n"), .state = SMTP_REPLY_WHOLE, .code = 550, .text = TEXT_INIT("4.2.2 greylisted")},
-    {.wire = TEXT_INIT("550 5.999.9999 x\r\n"), .state = SMTP_REPLY_WHOLE, .code = 550, .text = TEXT_INIT("5.999.9999 x")},
+    {.wire = TEXT_INIT("550 5.1.1 no\r\n250 next"),
+     .state = SMTP_REPLY_WHOLE,
+     .code = 550,
+     .enhanced = TEXT_INIT("5.1.1"),
+     .text = TEXT_INIT("5.1.1 no"),
+     .rest = TEXT_INIT("250 next")},
+    {.wire = TEXT_INIT("550 5.1.1\r\n"),
+     .state = SMTP_REPLY_WHOLE,
+     .code = 550,
+     .enhanced = TEXT_INIT("5.1.1"),
+     .text = TEXT_INIT("5.1.1")},
+    {.wire = TEXT_INIT("550 4.2.2 greylisted\r\n"),
+     .state = SMTP_REPLY_WHOLE,
+     .code = 550,
+     .text = TEXT_INIT("4.2.2 greylisted")},
+    {.wire = TEXT_INIT("550 5.999.9999 x\r\n"),
+     .state = SMTP_REPLY_WHOLE,
+     .code = 550,
+     .text = TEXT_INIT("5.999.9999 x")},
     {.wire = TEXT_INIT("550 5..1 x\r\n"), .state = SMTP_REPLY_WHOLE, .code = 550, .text = TEXT_INIT("5..1 x")},
     {.wire = TEXT_INIT("250 a\0b\r\n"), .state = SMTP_REPLY_WHOLE, .code = 250, .text = TEXT_INIT("a\0b")},
     {.wire = TEXT_INIT("250 ok\n"), .state = SMTP_REPLY_WHOLE, .code = 250, .text = TEXT_INIT("ok")},
@@ -97,7 +118,7 @@ static void a_reply_that_does_not_end_is_bounded(void **state not_used)
     }
 }
 
-/* --- the corpora --------------------------------------------------------------------------------------------------------------- */
+/* --- the corpora ------------------------------------------------------------------------------------------------ */
 
 static json_t *corpus(const char *name)
 {
@@ -153,7 +174,8 @@ static void the_vectors_of_replies_are_read_as_they_say(void **state not_used)
     }
     size_t i;
     json_t *vector;
-    json_array_foreach(json_object_get(root, "vectors"), i, vector) {
+    json_array_foreach(json_object_get(root, "vectors"), i, vector)
+    {
         struct buffer wire released_by(buffer_done) = wire_of(vector);
         static const size_t pieces[] = {1, 2, 3, 1000, SIZE_MAX};
         for (size_t p = 0; p < length_of(pieces); p++) {
@@ -170,14 +192,16 @@ static void the_vectors_of_replies_are_read_as_they_say(void **state not_used)
     json_decref(root);
 }
 
-/* --- each vector at each stage (T47) -------------------------------------------------------------------------------------------- */
+/* --- each vector at each stage (T47) ---------------------------------------------------------------------------- */
 
 static const struct text good[] = {
-    TEXT_INIT("220 mx\r\n"), TEXT_INIT("250 mx\r\n"), TEXT_INIT("250 ok\r\n"), TEXT_INIT("250 ok\r\n"), TEXT_INIT("354 go\r\n"), TEXT_INIT("250 taken\r\n"),
+    TEXT_INIT("220 mx\r\n"), TEXT_INIT("250 mx\r\n"), TEXT_INIT("250 ok\r\n"),
+    TEXT_INIT("250 ok\r\n"), TEXT_INIT("354 go\r\n"), TEXT_INIT("250 taken\r\n"),
 };
 
 /* The result of the one recipient when the host's answer number stage is the wire; then it is silent and ends. */
-static struct result result_at(struct smtp_client *c, const struct smtp_client_message *message, size_t stage, struct text wire)
+static struct result result_at(struct smtp_client *c, const struct smtp_client_message *message, size_t stage,
+                               struct text wire)
 {
     struct buffer output released_by(buffer_done) = buffer_new(1 << 20);
     bool was_begun = false;
@@ -209,14 +233,16 @@ static void a_strange_reply_at_any_stage_loses_no_message(void **state not_used)
         print_message("smtp/reply-vectors.json is absent\n");
         skip();
     }
-    struct smtp_client_options options = {.hostname = TEXT("us.test"), .host = TEXT("mx"), .tls = SETTINGS_TLS_LEVEL_OFF};
+    struct smtp_client_options options = {
+        .hostname = TEXT("us.test"), .host = TEXT("mx"), .tls = SETTINGS_TLS_LEVEL_OFF};
     struct envelope_recipient recipient = {.address = {.local = TEXT("b"), .domain = TEXT("fuori.test")}};
     const struct envelope_recipient *chosen[] = {&recipient};
     struct envelope envelope = {.sender = {.local = TEXT("a"), .domain = TEXT("us.test")}};
     struct smtp_client_message message = {.envelope = &envelope, .recipients = chosen, .recipient_count = 1, .size = 4};
     size_t i;
     json_t *vector;
-    json_array_foreach(json_object_get(root, "vectors"), i, vector) {
+    json_array_foreach(json_object_get(root, "vectors"), i, vector)
+    {
         struct buffer wire released_by(buffer_done) = wire_of(vector);
         json_int_t code = json_integer_value(json_object_get(vector, "code"));
         for (size_t stage = 0; stage < length_of(good); stage++) {
@@ -250,8 +276,10 @@ static void dots_are_stuffed_as_the_vectors_say(void **state not_used)
     static const size_t pieces[] = {1, 2, 3, 1023, 1024, 4095, 4096, 4097, SIZE_MAX};
     size_t i;
     json_t *vector;
-    json_array_foreach(json_object_get(root, "vectors"), i, vector) {
-        struct buffer message released_by(buffer_done) = buffer_new(1 << 20), wanted released_by(buffer_done) = buffer_new(1 << 20);
+    json_array_foreach(json_object_get(root, "vectors"), i, vector)
+    {
+        struct buffer message released_by(buffer_done) = buffer_new(1 << 20),
+                              wanted released_by(buffer_done) = buffer_new(1 << 20);
         append_hex(&message, json_object_get(vector, "message_hex"));
         append_hex(&wanted, json_object_get(vector, "wire_hex"));
         for (size_t p = 0; p < length_of(pieces); p++) {
@@ -267,7 +295,7 @@ static void dots_are_stuffed_as_the_vectors_say(void **state not_used)
     json_decref(root);
 }
 
-/* --- T51: all messages of five octets out of the dangerous ones ---------------------------------------------------------------- */
+/* --- T51: all messages of five octets out of the dangerous ones ------------------------------------------------- */
 
 static bool is_clean(struct text wire)
 {
@@ -280,7 +308,8 @@ static bool is_clean(struct text wire)
     }
     if (text_equals(wire, TEXT(".\r\n")))
         return true;
-    return text_ends_with(wire, end) && text_find(wire, end) == wire.length - end.length && !text_starts_with(wire, TEXT(".\r\n"));
+    return text_ends_with(wire, end) && text_find(wire, end) == wire.length - end.length &&
+           !text_starts_with(wire, TEXT(".\r\n"));
 }
 
 static void no_message_makes_a_false_end(void **state not_used)
@@ -293,7 +322,8 @@ static void no_message_makes_a_false_end(void **state not_used)
         for (size_t i = 0; i < LENGTH; i++, rest /= 5)
             message[i] = octets[rest % 5];
         struct text whole = text_of(message, LENGTH);
-        struct buffer wire released_by(buffer_done) = buffer_new(smtp_client_text_limit(LENGTH)), cut released_by(buffer_done) = buffer_new(64);
+        struct buffer wire released_by(buffer_done) = buffer_new(smtp_client_text_limit(LENGTH)),
+                           cut released_by(buffer_done) = buffer_new(64);
         struct smtp_client_text t = {.is_in_line = false}, u = {.is_in_line = false};
         smtp_client_text_append(&t, whole, &wire);
         smtp_client_text_end(&t, &wire);
