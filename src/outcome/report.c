@@ -112,7 +112,9 @@ static void append_said(struct buffer *b, const struct result *r, enum settings_
     buffer_append(b, TEXT("  "));
     if (r->host.length) {
         outcome_quote(b, r->host, 2, TEXT("    "));
-        buffer_append(b, language == SETTINGS_ENGLISH ? TEXT(" said:\r\n    ") : TEXT(" ha risposto:\r\n    "));
+        buffer_append(b, r->code == 0                   ? TEXT(":\r\n    ") /* our words: it said nothing */
+                         : language == SETTINGS_ENGLISH ? TEXT(" said:\r\n    ")
+                                                        : TEXT(" ha risposto:\r\n    "));
     } else {
         buffer_append(b, TEXT("  "));
     }
