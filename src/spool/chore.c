@@ -7,6 +7,7 @@
 #include "system/file.h"
 #include "system/random.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,13 +197,24 @@ static struct spool_chore *begin_removals(struct spool *s)
     return c;
 }
 
+/* The room under the floor belongs to others. */
+static bool has_disk_for_segment(struct spool *s)
+{
+    spool_look_at_disk(s);
+    return s->free_octets >= s->options.segment_size && s->free_octets - s->options.segment_size >= s->options.floor_octets &&
+           s->free_inodes > s->options.floor_inodes;
+}
+
 static struct spool_chore *begin_spare(struct spool *s)
 {
     uint32_t slot = find_renewable(s);
     if (slot == FORMAT_NOWHERE) {
         slot = segment_free_slot(s);
-        if (slot == FORMAT_NOWHERE || (s->is_full && s->ready_count > 0)) /* what room there is belongs to reports and logs */
+        if (slot == FORMAT_NOWHERE || !has_disk_for_segment(s)) {
+            s->chore_failed = true;
+            s->chore_retry_ms = clock_monotonic_ms() + RETRY_MS;
             return NULL;
+        }
         struct spool_chore *c = begin(s, CHORE_MAKE, slot);
         segment_of(s, slot)->state = SEGMENT_BUSY;
         c->head = new_head(s, slot);
@@ -308,7 +320,8 @@ int chore_run_now(struct spool *s)
     int error = 0;
     while (!error && s->ready_count == 0) {
         struct spool_chore *c = s->chore && s->chore->kind == CHORE_MAKE ? s->chore : begin_spare(s);
-        must(c != NULL);
+        if (!c)
+            return ENOSPC;
         s->chore_is_out = true;
         spool_chore_do(c);
         error = c->error;

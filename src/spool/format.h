@@ -53,7 +53,7 @@
  *       28  u32 recipient   32  u32 state   36  u32 attempts   40  u32 flags   44  u32 length of the result
  *       48  i64 next attempt, wall clock in ms      56  u32 slot, 60  u32 offset of the update before (0xffffffff: none)   64  result
  *   REMOVED (4): the message no longer waits.  28  u32 zero
- *   STRUCK (5): these octets held something torn; the checksum covers octets 0..31 only. 28  u32 zero
+ *   STRUCK (5): these octets held something torn, or never said anything; the checksum covers octets 0..31 only. 28  u32 zero
  *
  * The CHECKSUM of heads and records is XXH3-64 with a seed; the seed is the XXH3-64 of secret, generation, offset in the segment (u64 each) and
  * the head's first 8 octets. */

@@ -245,6 +245,8 @@ enum spool_result spool_remove(struct spool *s, uint64_t id)
         must(buffer_append(&s->removals, text_of((const char *)&removal, sizeof removal)));
     }
     segment_count_live(s, entry, false);
+    if (entry->slot != TABLE_COLLECTING) /* what is appended in its place, a report perhaps, must be durable before it is overwritten */
+        segment_of(s, entry->slot)->hold_until = s->sequence + 1;
     table_remove(&s->table, id);
     return SPOOL_OK;
 }

@@ -33,7 +33,7 @@ struct segment {
     uint32_t live; /* messages of the table that stand in it */
     bool is_closed; /* cut, unreadable, or full: nothing is appended to it any more */
     bool is_cut;    /* never used again */
-    uint64_t hold_until; /* messages were moved out of it by the group of this sequence, which must be durable before it is free */
+    uint64_t hold_until; /* messages were moved out of it or removed by the group of this sequence, which must be durable before it is free */
     uint64_t looked_at;  /* for closing what was not used for long */
 };
 

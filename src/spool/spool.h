@@ -159,7 +159,8 @@ must_check enum spool_result spool_append_reserved(struct spool *s, const struct
 must_check enum spool_result spool_append(struct spool *s, const struct spool_new *message, struct text body);
 /* Journals what became of one recipient. Forces no sync. SPOOL_OK also says: the table of waiting messages knows it from now on. */
 must_check enum spool_result spool_update(struct spool *s, uint64_t id, const struct spool_update *update);
-/* All recipients are done (or an administrator removed it). Forces no sync; its octets are free for reuse from now on. */
+/* All recipients are done (or an administrator removed it). Forces no sync; its octets are overwritten only once this group is durable, and with it
+ * what was appended before: so append a report first, then remove what it reports. */
 must_check enum spool_result spool_remove(struct spool *s, uint64_t id);
 
 /* For a message that is SPOOL_DAMAGED: what is left of it is copied to the folder "aside" (told as a problem), and it is removed. */

@@ -259,6 +259,51 @@ static void a_long_waiter_is_copied_forward(void **state)
     assert_int_equal(problems(f), 0);
 }
 
+static void a_segment_is_kept_until_what_replaces_its_messages_is_durable(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t id = 1;
+    assert_true(model_append(f->spool, f->model, id++, 100));
+    acknowledge(f);
+    while (spool_facts(f->spool).segments < 3) {
+        assert_true(model_append(f->spool, f->model, id++, 7000));
+        acknowledge(f);
+        model_chores(f->spool);
+    }
+    for (uint64_t i = 2; i < id; i++)
+        assert_true(model_remove(f->spool, f->model, i));
+    acknowledge(f);
+    assert_true(model_append(f->spool, f->model, id++, 10)); /* a report, say, of what is removed now */
+    assert_true(model_remove(f->spool, f->model, 1));
+    spool_tidy(f->spool);
+    assert_int_equal(spool_facts(f->spool).segments, 3);
+    acknowledge(f);
+    spool_tidy(f->spool);
+    assert_int_equal(spool_facts(f->spool).segments, 1);
+}
+
+static void room_comes_back_when_nothing_else_is_written(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t id = 1;
+    for (; spool_facts(f->spool).segments < 6; id++) {
+        assert_true(model_append(f->spool, f->model, id, 7000));
+        acknowledge(f);
+        model_chores(f->spool);
+    }
+    for (uint64_t i = 1; i < id; i++)
+        assert_true(model_remove(f->spool, f->model, i));
+    acknowledge(f); /* without a sync */
+    spool_tidy(f->spool);
+    assert_true(spool_must_sync(f->spool));
+    acknowledge(f);
+    spool_tidy(f->spool);
+    assert_int_equal(spool_facts(f->spool).segments, 1);
+    assert_false(spool_has_collected(f->spool));
+    open_again(f);
+    assert_int_equal(problems(f), 0);
+}
+
 static void under_the_floor_only_our_own_is_taken(void **state)
 {
     struct fixture *f = *state;
@@ -406,6 +451,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_large_body_lives_in_its_own_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(segments_are_used_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_long_waiter_is_copied_forward, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_segment_is_kept_until_what_replaces_its_messages_is_durable, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(room_comes_back_when_nothing_else_is_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(under_the_floor_only_our_own_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_segment_updates_still_have_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_too_large_is_refused, set_up, tear_down),

@@ -139,6 +139,20 @@ static bool move_some(struct spool *s)
     return has_more;
 }
 
+/* The oldest segment only waits for a sync that nobody else asks for: a group with a record that says nothing, but is synced. */
+static void ask_for_sync(struct spool *s)
+{
+    uint32_t slot = segment_oldest(s);
+    bool is_wanted = s->is_full || s->chore_failed || s->used_count > s->options.garbage_segments;
+    if (!is_wanted || s->used_count < 2 || spool_has_collected(s))
+        return;
+    const struct segment *g = segment_of(s, slot);
+    if (g->live > 0 || g->hold_until <= s->durable || g->hold_until > s->finished)
+        return;
+    uint32_t at;
+    ignored(group_append(s, &(struct format_record){.type = FORMAT_STRUCK}, true, true, &at)); /* it is asked for again */
+}
+
 bool spool_tidy(struct spool *s)
 {
     spool_look_at_disk(s);
@@ -146,5 +160,6 @@ bool spool_tidy(struct spool *s)
         return false;
     while (is_retirable(s))
         segment_retire(s);
+    ask_for_sync(s);
     return has_too_much_garbage(s) && move_some(s);
 }

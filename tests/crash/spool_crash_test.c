@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { IDS = 400, FAULT_STEPS = 60, POWER_STEPS = 700 };
+enum { IDS = 400, FAULT_STEPS = 60, POWER_STEPS = 400, POWER_STEPS_LONG = 900 };
 
 /* A spool at work: every id is used once, so that "removed" can be told from "never there". */
 struct work {
@@ -227,7 +227,9 @@ static void power_cuts(uint32_t random, bool restarts)
     char path[64];
     int folder released_by(file_close) = model_folder_new(path);
     struct model *model = calloc(1, sizeof *model);
-    struct moment *moments = calloc(POWER_STEPS + 1, sizeof *moments);
+    const char *is_long = getenv("PORTIERE_LONG");
+    size_t steps = is_long && is_long[0] ? POWER_STEPS_LONG : POWER_STEPS;
+    struct moment *moments = calloc(steps + 1, sizeof *moments);
     struct work w = {.model = model, .next_id = 1, .random = random};
     uint64_t moved = 0;
     model->is_small = true;
@@ -236,7 +238,7 @@ static void power_cuts(uint32_t random, bool restarts)
     disk_log_fail_after(0, DISK_NO_FAULT, false);
     w.spool = model_open(folder, model, &trouble);
     assert_non_null(w.spool);
-    for (size_t i = 0; i < POWER_STEPS; i++) {
+    for (size_t i = 0; i < steps; i++) {
         moments[i].at = disk_log_count();
         memcpy(moments[i].messages, model->messages, sizeof moments[i].messages);
         assert_true(step(&w));
@@ -249,11 +251,11 @@ static void power_cuts(uint32_t random, bool restarts)
             model_settle(w.spool, model);
         }
     }
-    moments[POWER_STEPS].at = disk_log_count();
+    moments[steps].at = disk_log_count();
     disk_log_end();
     assert_false(model->is_wrong);
     size_t cuts = 0;
-    for (size_t i = 0; i < POWER_STEPS; i++) {
+    for (size_t i = 0; i < steps; i++) {
         for (size_t at = moments[i].at; at < moments[i + 1].at; at++) {
             for (enum disk_variant variant = 0; variant < DISK_VARIANTS; variant++, cuts++)
                 check_moment(&moments[i], at, variant, (uint32_t)(at * 7 + variant));
@@ -262,7 +264,7 @@ static void power_cuts(uint32_t random, bool restarts)
     moved += spool_facts(w.spool).moved;
     print_message("# %zu power cuts, %zu syncs, %llu messages, %llu copied forward\n", cuts, disk_log_syncs(),
                   (unsigned long long)w.next_id - 1, (unsigned long long)moved);
-    assert_true(cuts > 500 && moved > 10);
+    assert_true(cuts > 500 && moved > 5);
     spool_close(&w.spool);
     model_folder_remove(path);
     free(moments);

@@ -144,7 +144,7 @@ def copies_of(server, remote):
         if mark and hashlib.sha256(octets.split(b"\r\n\r\n" if b"\r\n\r\n" in octets else b"\n\n", 1)[1].replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")).hexdigest().encode() == mark[2]:
             found[mark[1].decode(), recipient].append(octets)
         else:
-            strange.append((recipient, octets[:2000]))
+            strange.append((recipient, len(octets), octets[:100], octets[-50:]))
     return found, strange
 
 
