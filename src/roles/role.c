@@ -249,13 +249,36 @@ static bool take_peer(struct role *role, uint64_t number, int channel)
     return true;
 }
 
+/* The same number again is the same socket with another row. */
 static bool take_listener(struct role *role, const struct peers_listener *listener, int socket)
 {
     struct text row;
-    if (role->listener_count == ROLE_LISTENERS || !arena_copy(&role->arena, listener->row, &row))
+    size_t place = role->listener_count;
+    if (!arena_copy(&role->arena, listener->row, &row))
         return false;
-    role->listeners[role->listener_count++] = (struct role_listener){.number = listener->number, .row = row, .socket = socket};
+    for (size_t i = 0; i < role->listener_count; i++) {
+        if (role->listeners[i].socket >= 0 && role->listeners[i].number == listener->number) {
+            role->listeners[i].row = row;
+            return false;
+        }
+        if (role->listeners[i].socket < 0)
+            place = i; /* one that is gone */
+    }
+    if (place == ROLE_LISTENERS)
+        return false;
+    role->listeners[place] = (struct role_listener){.number = listener->number, .row = row, .socket = socket};
+    if (place == role->listener_count)
+        role->listener_count++;
     return true;
+}
+
+static bool certificate_is_good(struct role *role, struct text name, struct text pem)
+{
+    struct buffer why released_by(buffer_done) = buffer_new(500);
+    if (!role->program->certificate_is_good || role->program->certificate_is_good(pem, &why))
+        return true;
+    role_event(role, RECORD_ALARM, TEXT("certificate-refused"), (struct text[]){TEXT("name"), name, TEXT("why"), buffer_text(&why)}, 4);
+    return false;
 }
 
 static bool take_certificate(struct role *role, struct text name, int file)
@@ -265,7 +288,8 @@ static bool take_certificate(struct role *role, struct text name, int file)
     struct text pem, own_name;
     if (role->certificate_count == ROLE_CERTIFICATES || memory_map(file, size, false, &octets) != 0)
         return false;
-    bool kept = arena_copy(&role->arena, text_of(octets, size), &pem) && arena_copy(&role->arena, name, &own_name);
+    bool kept = certificate_is_good(role, name, text_of(octets, size)) && arena_copy(&role->arena, text_of(octets, size), &pem) &&
+                arena_copy(&role->arena, name, &own_name);
     memory_unmap(octets, size);
     if (!kept)
         return false;

@@ -53,6 +53,7 @@ struct role_program {
     void (*linked)(struct role *role, struct link *link);   /* a new channel stands */
     void (*unlinked)(struct role *role, struct link *link); /* the other one is gone: answers still owed will not come */
     void (*settings_changed)(struct role *role, const struct settings *before);
+    bool (*certificate_is_good)(struct text pem, struct buffer *why); /* one that is not leaves the old one in its place */
     void (*stop)(struct role *role, uint64_t grace_ms); /* NULL: the loop ends at once */
 };
 
