@@ -77,13 +77,23 @@ def free_port(address="127.0.0.1"):
         return s.getsockname()[1]
 
 
-def make_certificate(folder, name="posta.casa.test", stem=("cert.pem", "key.pem"), days="30"):
-    """A self-made P-256 certificate; an existing one is replaced by rename, as a careful administrator does."""
+def make_certificate(folder, name="posta.casa.test", stem=("cert.pem", "key.pem"), days="30", ends=None):
+    """A self-made P-256 certificate, for some days or until a moment (YYYYMMDDHHMMSSZ); an existing one is replaced by rename, as a careful
+    administrator does."""
     folder.mkdir(exist_ok=True)
     new = [folder / (file + ".new") for file in stem]
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", days, "-subj", f"/CN={name}",
-                    "-addext", f"subjectAltName=DNS:{name},DNS:localhost,IP:127.0.0.1", "-keyout", new[1], "-out", new[0]],
-                   check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    request = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
+               "-addext", f"subjectAltName=DNS:{name},DNS:localhost,IP:127.0.0.1", "-keyout", new[1]]
+    if ends:  # only `openssl ca` makes one that has ended
+        with tempfile.TemporaryDirectory() as work:
+            work = pathlib.Path(work)
+            (work / "index").touch()
+            (work / "ca.conf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={work}/index\nnew_certs_dir={work}\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+            subprocess.run([*request, "-out", work / "request"], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+            subprocess.run(["openssl", "ca", "-selfsign", "-batch", "-notext", "-config", work / "ca.conf", "-keyfile", new[1], "-startdate", "20200101000000Z",
+                            "-enddate", ends, "-in", work / "request", "-out", new[0]], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    else:
+        subprocess.run([*request, "-x509", "-days", days, "-out", new[0]], check=True, capture_output=True, stdin=subprocess.DEVNULL)
     for file, final in zip(reversed(new), reversed(stem)):  # the key first: the certificate's change is what is noticed last
         os.rename(file, folder / final)
 
@@ -705,6 +715,15 @@ class Server:
         outcome = self.cli("settings", "set", key, *map(str, values))
         assert outcome.code == 0, outcome
         self.settings[key] = list(values) if len(values) > 1 or isinstance(self.settings.get(key), list) else values[0]
+        self.wait_for_settings()
+
+    def wait_for_settings(self):
+        """Waits until every role has the newest snapshot: they get it side by side."""
+        def all_have_it():
+            rows = [row for row in self.cli("status").rows if row.get("settings")]
+            newest = max(int(row["settings"]) for row in rows)
+            return all(int(row["settings"]) == newest for row in rows)
+        wait_until(all_have_it, "all roles have the settings")
 
     def status(self, role):
         """The row of one role: {"threads_idle": "3", ...}."""
