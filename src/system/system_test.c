@@ -162,6 +162,10 @@ static void the_ring_turns_and_a_full_one_waits(void **state not_used)
     assert_false(window_wait_for_room(w, WINDOW_SIZE + 1, 5));
     window_consumed(w, 1);
     assert_true(window_wait_for_room(w, WINDOW_SIZE + 1, 5));
+    window_abandon(w);
+    uint64_t began = clock_monotonic_ms();
+    assert_false(window_wait_for_room(w, WINDOW_SIZE + 2, 60000));
+    assert_true(clock_monotonic_ms() - began < 30000);
     free(w);
 }
 

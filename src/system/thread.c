@@ -2,6 +2,7 @@
 #include "system/thread.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -37,4 +38,9 @@ int thread_start(void (*function)(void *context), void *context)
     if (result)
         free(beginning);
     return result;
+}
+
+void thread_yield(void)
+{
+    ignored(sched_yield()); /* cannot fail on Linux */
 }

@@ -15,16 +15,25 @@ bool window_wait_for_room(struct window *w, uint64_t end, int deadline_ms)
         if (end <= atomic_load_explicit(&w->consumed, memory_order_acquire) + WINDOW_SIZE)
             return true;
         uint64_t now = clock_monotonic_ms();
-        if (now >= until)
+        if (now >= until || atomic_load(&w->is_abandoned))
             return false;
         atomic_store(&w->waiting, 1);
         uint32_t word = atomic_load(&w->wake);
         /* asked again after the flag is up, or a wake between the two is missed */
         if (end <= atomic_load(&w->consumed) + WINDOW_SIZE)
             return true;
+        if (atomic_load(&w->is_abandoned))
+            return false;
         struct timespec left = {.tv_sec = (time_t)((until - now) / 1000), .tv_nsec = (long)((until - now) % 1000) * 1000000};
         ignored(syscall(SYS_futex, &w->wake, FUTEX_WAIT, word, &left, NULL, 0)); /* the loop looks again whatever woke us */
     }
+}
+
+void window_abandon(struct window *w)
+{
+    atomic_store(&w->is_abandoned, 1);
+    atomic_fetch_add(&w->wake, 1);
+    ignored(syscall(SYS_futex, &w->wake, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0)); /* nobody may be there */
 }
 
 void window_put(struct window *w, uint64_t position, struct text octets)

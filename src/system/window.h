@@ -24,12 +24,15 @@ struct window {
     _Atomic uint64_t durable;  /* queue: every take up to this sequence is decided */
     _Atomic uint32_t waiting;  /* front: somebody sleeps until consumed grows */
     _Atomic uint32_t wake;     /* queue: futex word, grows with consumed while somebody waits */
+    _Atomic uint32_t is_abandoned; /* front: the queue is gone, nobody may wait for it */
     _Atomic uint8_t results[WINDOW_RESULTS]; /* queue: of take s at s % WINDOW_RESULTS */
     _Alignas(4096) char ring[WINDOW_SIZE];
 };
 
-/* front: waits until the ring has room up to position end, at most deadline_ms. */
+/* front: waits until the ring has room up to position end, at most deadline_ms; false: the time is over, or it was abandoned. */
 must_check bool window_wait_for_room(struct window *w, uint64_t end, int deadline_ms);
+/* front: nobody will make room any more; wakes who waits. */
+void window_abandon(struct window *w);
 /* front: puts octets at a position that has room. */
 void window_put(struct window *w, uint64_t position, struct text octets);
 /* queue: copies out; false when the position and length can't be right. */
