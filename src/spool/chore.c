@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLICE = 4 * 1024 * 1024, ZEROS = 256 * 1024, REMOVALS = 16, RETRY_MS = 1000 };
+enum { SLICE = 1024 * 1024 /* a group may have to wait for one */, ZEROS = 256 * 1024, REMOVALS = 16, RETRY_MS = 1000 };
 
 enum chore_kind {
     CHORE_NONE,
