@@ -100,6 +100,7 @@ static void close_unwanted(struct supervisor *s)
             continue;
         struct peers_listener_gone gone = {.number = l->number};
         ignored(supervisor_send(supervisor_child(s, PEERS_FRONT), PEERS_listener_gone, &gone, NULL)); /* its death is noticed */
+        socket_end(l->socket); /* front holds it too: the port is free for another row at once */
         file_close(&l->socket);
     }
 }
