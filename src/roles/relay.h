@@ -32,6 +32,7 @@ struct relay_snapshot {
 struct job {
     uint64_t delivery, id, slot, total;
     uint64_t part_at, part_length; /* what stands in the slot */
+    bool is_body_lost;             /* an answer did not come in time: it may still change the slot, at any moment */
     const char *window;            /* of the queue that gave it */
     uint64_t queue_births;         /* a later queue knows nothing of this delivery */
     uint64_t max_sessions;         /* to this destination */

@@ -741,6 +741,32 @@ static void a_new_queue_hears_nothing_of_the_old_ones_deliveries(void **state)
     assert_int_equal(await(scene), 101);
 }
 
+static void a_body_reaches_the_delivery_of_the_queue_that_is_there(void **state)
+{
+    struct scene *scene = *state;
+    enum { LENGTH = 400000 };
+    char *octets = malloc(LENGTH);
+    assert_non_null(octets);
+    for (size_t i = 0; i < LENGTH; i++)
+        octets[i] = i % 50 == 48 ? '\r' : i % 50 == 49 ? '\n' : 'x';
+    write_file(scene, "script", TEXT("{\"*\": {\"delays\": {\".\": 3}}}"));
+    const char *recipient = "b@due.test";
+    send_deliver(scene, "due.test", &recipient, 1, TEXT("anna@casa.test"));
+    usleep(500000); /* it waits for the answer to its dot */
+    write_file(scene, "script", TEXT("{}"));
+    file_close(&scene->queue);
+    scene->queue = program_link(scene->relay, PEERS_QUEUE);
+    program_send_file(scene->queue, PEERS_window, &(struct peers_window){.size = WINDOW}, scene->window_file);
+    usleep(100000);
+    struct text before = scene->body;
+    scene->body = text_of(octets, LENGTH);
+    scene->deliveries = 0; /* a new queue counts from the beginning, too */
+    assert_result(deliver_one(scene, "uno.test", "b@uno.test"), RESULT_RELAYED, "2.0.0", "end-of-data");
+    assert_in_log(scene, "text 400000 ", 1);
+    scene->body = before;
+    free(octets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -762,6 +788,7 @@ int main(void)
         SCENE(status_is_told),
         SCENE(without_a_resolver_mail_waits),
         SCENE(a_new_queue_hears_nothing_of_the_old_ones_deliveries),
+        SCENE(a_body_reaches_the_delivery_of_the_queue_that_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,11 +70,14 @@ void relay_dns_answered(struct relay *r, const struct peers_dns_answer *answer)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* Jobs of a queue that is gone may have the same number. */
 static struct worker *worker_of_delivery(struct relay *r, uint64_t delivery)
 {
-    for (size_t i = 0; i < RELAY_WORKERS; i++)
-        if (r->workers[i] && r->workers[i]->job && r->workers[i]->job->delivery == delivery)
+    for (size_t i = 0; i < RELAY_WORKERS; i++) {
+        const struct job *job = r->workers[i] ? r->workers[i]->job : NULL;
+        if (job && job->delivery == delivery && job->queue_births == r->queue_births)
             return r->workers[i];
+    }
     return NULL;
 }
 

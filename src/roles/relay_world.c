@@ -71,8 +71,11 @@ static struct text body(void *context, uint64_t at)
     struct worker *w = e->worker;
     struct relay *r = w->relay;
     struct job *job = e->job;
+    if (job->is_body_lost)
+        return TEXT_NONE;
     if (!is_in_slot(job, at)) {
         pthread_mutex_lock(&r->lock);
+        job->part_length = 0; /* the queue writes into the slot from now on */
         ignored(relay_tag(w, true)); /* the answer is known by the delivery; the tag says that one is waited for */
         pthread_mutex_unlock(&r->lock);
         struct peers_body_ask question = {.delivery = job->delivery, .at = at};
@@ -81,7 +84,8 @@ static struct text body(void *context, uint64_t at)
         bool is_there = is_sent && relay_wait(w, RELAY_BODY_MS);
         w->answer.tag = 0;
         pthread_mutex_unlock(&r->lock);
-        if (!is_there || !is_in_slot(job, at))
+        job->is_body_lost = !is_there || !is_in_slot(job, at);
+        if (job->is_body_lost)
             return TEXT_NONE;
     }
     uint64_t skipped = at - job->part_at;
