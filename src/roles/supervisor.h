@@ -10,7 +10,7 @@
 #include "settings/settings.h"
 #include "system/system.h"
 
-enum { CHILDREN_LIMIT = 48, LISTENERS_LIMIT = 64, SETTINGS_FILE_LIMIT = 8 << 20, SETTINGS_ARENA_LIMIT = 64 << 20, PEM_LIMIT = 1 << 20 };
+enum { CHILDREN_LIMIT = 48, LISTENERS_LIMIT = 64, SETTINGS_FILE_LIMIT = 8 << 20, SETTINGS_ARENA_LIMIT = 64 << 20, PEM_LIMIT = 1 << 20, SECRET_LIMIT = 1000 };
 
 enum supervisor_folder { FOLDER_HOME, FOLDER_STATE, FOLDER_RUN, FOLDER_SPOOL, FOLDER_MAIL, FOLDER_VAULT, FOLDER_LOG, FOLDER_TLS, FOLDERS };
 
@@ -53,6 +53,8 @@ struct supervisor {
     /* settings: the file as it was read, and the snapshot that all roles have */
     struct arena arena; /* of the snapshot */
     const struct settings *settings;
+    struct settings_secrets secrets; /* items in arena, their contents in secret_octets */
+    struct buffer secret_octets;
     uint64_t generation;
     char first_domain[256];
     size_t first_domain_length;

@@ -2,6 +2,7 @@
 #include "roles/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,12 +23,78 @@ static void append_problems(struct buffer *why, const struct settings_problems *
         ignored(buffer_append_format(why, "and %zu more\n", problems->total - problems->count)); /* as above */
 }
 
+/* --- passwords in files of their own ------------------------------------------------------------------------------------------------- */
+
+/* The first line of the file, at most SECRET_LIMIT octets; what is wrong with it, or NULL. */
+static const char *read_secret(struct supervisor *s, struct text name, struct buffer *octets, struct text *ret_content)
+{
+    int file released_by(file_close) = -1;
+    struct file_facts facts;
+    size_t got = 0;
+    char *room = buffer_room(octets, SECRET_LIMIT + 2); /* of what was reserved: nothing moves */
+    int result = file_open(text_starts_with(name, TEXT("/")) ? -1 : s->folders[FOLDER_HOME], name, O_RDONLY | O_NONBLOCK, 0, &file);
+    if (result == ELOOP)
+        return "a link is not followed";
+    if (!result)
+        result = file_facts(file, &facts);
+    if (result)
+        return file_error_word(result).bytes;
+    if (!facts.is_file)
+        return "it is no regular file";
+    if (facts.mode & 07)
+        return "it is open to every user of the machine: take that away with chmod o= and the file's name";
+    result = file_read_at(file, room, SECRET_LIMIT + 2, 0, &got);
+    if (result)
+        return file_error_word(result).bytes;
+    struct text rest = text_of(room, got), line = text_take_until(&rest, '\n');
+    if (text_ends_with(line, TEXT("\r")))
+        line = text_first(line, line.length - 1);
+    if (text_is_empty(line))
+        return "its first line is empty";
+    if (line.length > SECRET_LIMIT || text_has_octet(line, '\0'))
+        return "its first line is no password";
+    buffer_grew(octets, SECRET_LIMIT + 2);
+    *ret_content = line;
+    return NULL;
+}
+
+/* Reads the files that the rows name, all of them or none; why tells of each that can't be had. */
+static bool read_secrets(struct supervisor *s, struct arena *arena, const struct settings *settings, struct buffer *octets, struct settings_secrets *ret_secrets,
+                         struct buffer *why)
+{
+    struct settings_secret secret;
+    size_t place = 0, count = 0, read = 0;
+    while (settings_secret_next(settings, &place, &secret))
+        count++;
+    *octets = buffer_new(count * (SECRET_LIMIT + 2));
+    struct settings_secret *items = arena_take_array(arena, larger(count, 1), sizeof *items);
+    if (!items) {
+        ignored(buffer_append(why, TEXT("portiere.conf: the settings are too large\n"))); /* a cut reason is still one */
+        return false;
+    }
+    if (count)
+        ignored(buffer_room(octets, octets->limit)); /* at once: growing would leave copies behind */
+    for (place = 0; settings_secret_next(settings, &place, &secret);) {
+        const char *wrong = read_secret(s, secret.file, octets, &secret.content);
+        if (!wrong) {
+            items[read++] = secret;
+            continue;
+        }
+        ignored(buffer_append_format(why, "portiere.conf:%zu: %.*s: the password's file %.*s: %s\n", secret.row->line, TEXT_ARGUMENTS(secret.spec->key),
+                                     TEXT_ARGUMENTS(secret.file), wrong)); /* as above */
+    }
+    *ret_secrets = (struct settings_secrets){.items = items, .count = read};
+    return read == count;
+}
+
+/* --- snapshots ----------------------------------------------------------------------------------------------------------------------- */
+
 void supervisor_settings_publish(struct supervisor *s, struct child *child)
 {
-    struct buffer packed released_by(buffer_done) = buffer_new(SETTINGS_ARENA_LIMIT);
+    struct buffer packed released_by(buffer_wipe_done) = buffer_new(SETTINGS_ARENA_LIMIT);
     int file released_by(file_close) = -1;
     struct peers_settings message = {.generation = s->generation};
-    if (!settings_pack(&packed, s->settings, (enum settings_reader)child->role) || memory_new_sealed("settings", buffer_text(&packed), &file) != 0) {
+    if (!settings_pack_with_secrets(&packed, s->settings, &s->secrets, (enum settings_reader)child->role) || memory_new_sealed("settings", buffer_text(&packed), &file) != 0) {
         supervisor_event(s, RECORD_ALARM, TEXT("settings-not-sent"), (struct text[]){TEXT("role"), peers_role_word(child->role)}, 2);
         return;
     }
@@ -43,6 +110,12 @@ bool supervisor_settings_take(struct supervisor *s, struct text file, bool is_ne
     const struct settings *before = s->settings;
     if (!settings_parse(&arena, file, &machine, &problems, &read)) {
         append_problems(why, &problems);
+        arena_done(&arena);
+        return false;
+    }
+    struct settings_secrets secrets = {.count = 0};
+    struct buffer octets released_by(buffer_wipe_done) = buffer_new(0);
+    if (!read_secrets(s, &arena, read, &octets, &secrets, why)) {
         arena_done(&arena);
         return false;
     }
@@ -63,6 +136,10 @@ bool supervisor_settings_take(struct supervisor *s, struct text file, bool is_ne
     }
     arena_done(&s->arena);
     s->arena = arena;
+    s->secrets = secrets;
+    buffer_wipe_done(&s->secret_octets);
+    s->secret_octets = octets;
+    octets = buffer_new(0);
     s->generation++;
     for (size_t i = 0; i < s->child_count; i++)
         if (s->children[i].channel >= 0)

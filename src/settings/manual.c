@@ -92,7 +92,10 @@ static const struct text introduction = TEXT_INIT(
     ".PP\n"
     "A file with a mistake is refused as a whole, each mistake named with its line, and the server goes on with the "
     "settings it has.\n"
-    "Log-ins in relay_hosts, routes and redirects are never shown, and only the process that needs them gets them.\n");
+    "Log-ins in relay_hosts, routes and redirects are never shown, and only the process that needs them gets them.\n"
+    "A password may be written\n.BR file: NAME\nand is then the first line of that file, NAME being a whole path or "
+    "one from the folder of "
+    "portiere.conf. The file must not be open to others (chmod o=); it is read at each start and reload.\n");
 
 void settings_as_manual(struct buffer *b)
 {

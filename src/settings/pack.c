@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A snapshot between processes: for each key a mark, its line, and its rows (a single value is one row without a
- * comment). Numbers are 8 octets, big end first. Values are the texts of the file and parsed again, so that the reader
- * checks all that the file's reader does. Both ends are of one build; the mark at the front refuses another. */
+ * comment and a secret). Numbers are 8 octets, big end first. Values are the texts of the file and parsed again, so
+ * that the reader checks all that the file's reader does. Both ends are of one build; the mark at the front refuses
+ * another. */
 #include "settings/value.h"
 
-static const struct text magic = TEXT_INIT("portiere settings 1\n");
+static const struct text magic = TEXT_INIT("portiere settings 2\n");
 
 enum mark { MARK_WITHHELD, MARK_VALUE };
 
@@ -21,20 +22,31 @@ static bool append_text(struct buffer *b, struct text t)
     return append_number(b, t.length) && buffer_append(b, t);
 }
 
-static bool append_row(struct buffer *b, struct text text, struct text comment, size_t line)
+static bool append_row(struct buffer *b, struct text text, const struct settings_row *row, struct text secret)
 {
-    return append_number(b, line) && append_text(b, text) && append_text(b, comment);
+    return append_number(b, row->line) && append_text(b, text) && append_text(b, row->comment) &&
+           append_text(b, secret);
+}
+
+static struct text secret_of(const struct settings_secrets *secrets, const struct settings_row *row)
+{
+    for (size_t i = 0; i < secrets->count; i++)
+        if (secrets->items[i].row == row)
+            return secrets->items[i].content;
+    return TEXT_NONE;
 }
 
 static bool append_key(struct buffer *b, struct buffer *scratch, const struct settings *s,
-                       const struct settings_spec *spec, enum settings_reader reader)
+                       const struct settings_secrets *secrets, const struct settings_spec *spec,
+                       enum settings_reader reader)
 {
     if (!append_number(b, MARK_VALUE) || !append_number(b, s->lines[settings_key_of(spec)]))
         return false;
     if (!settings_is_table(spec)) {
         buffer_clear(scratch);
         settings_value_append(s, spec, scratch);
-        return append_number(b, 1) && append_row(b, buffer_text(scratch), TEXT_NONE, 0) && !scratch->is_full;
+        return append_number(b, 1) &&
+               append_row(b, buffer_text(scratch), &(struct settings_row){.line = 0}, TEXT_NONE) && !scratch->is_full;
     }
     bool is_trusted = reader == SETTINGS_READER_SUPERVISOR || (spec->secret_readers & (unsigned)reader) != 0;
     size_t count = settings_row_count(s, spec);
@@ -43,19 +55,27 @@ static bool append_key(struct buffer *b, struct buffer *scratch, const struct se
         const struct settings_row *row = settings_row_at(s, spec, i);
         buffer_clear(scratch);
         settings_row_append(scratch, spec, row, is_trusted ? SETTINGS_LOGIN_WHOLE : SETTINGS_LOGIN_LEFT_OUT);
-        is_good = append_row(b, buffer_text(scratch), row->comment, row->line) && !scratch->is_full;
+        is_good = append_row(b, buffer_text(scratch), row, is_trusted ? secret_of(secrets, row) : TEXT_NONE) &&
+                  !scratch->is_full;
     }
     return is_good;
 }
 
 bool settings_pack(struct buffer *b, const struct settings *s, enum settings_reader reader)
 {
+    return settings_pack_with_secrets(b, s, &(struct settings_secrets){.count = 0}, reader);
+}
+
+bool settings_pack_with_secrets(struct buffer *b, const struct settings *s, const struct settings_secrets *secrets,
+                                enum settings_reader reader)
+{
     struct buffer scratch = buffer_new(b->limit);
     bool is_good = buffer_append(b, magic) && append_number(b, SETTINGS_KEYS);
     for (size_t i = 0; i < SETTINGS_KEYS && is_good; i++) {
         const struct settings_spec *spec = settings_spec((enum settings_key)i);
-        is_good = settings_may_read(spec, reader) && s->withheld[i] == 0 ? append_key(b, &scratch, s, spec, reader)
-                                                                         : append_number(b, MARK_WITHHELD);
+        is_good = settings_may_read(spec, reader) && s->withheld[i] == 0
+                      ? append_key(b, &scratch, s, secrets, spec, reader)
+                      : append_number(b, MARK_WITHHELD);
     }
     buffer_wipe_done(&scratch);
     return is_good;
@@ -85,7 +105,8 @@ static bool take_text(struct text *rest, struct text *ret_text)
 static bool take_row(struct text *rest, struct settings_row *ret_row)
 {
     uint64_t line;
-    if (!take_number(rest, SIZE_MAX, &line) || !take_text(rest, &ret_row->text) || !take_text(rest, &ret_row->comment))
+    if (!take_number(rest, SIZE_MAX, &line) || !take_text(rest, &ret_row->text) ||
+        !take_text(rest, &ret_row->comment) || !take_text(rest, &ret_row->secret))
         return false;
     ret_row->line = (size_t)line;
     return true;

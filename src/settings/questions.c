@@ -72,6 +72,36 @@ const struct settings_spec *settings_diff_next(const struct settings *a, const s
     return NULL;
 }
 
+static const struct settings_host *host_of(const struct settings_spec *spec, const struct settings_row *row)
+{
+    if (spec->type == SETTINGS_RELAY_HOSTS)
+        return &((const struct settings_relay_host *)(const void *)row)->host;
+    if (spec->type == SETTINGS_ROUTES)
+        return &((const struct settings_route *)(const void *)row)->host;
+    return spec->type == SETTINGS_REDIRECTS ? &((const struct settings_redirect *)(const void *)row)->host : NULL;
+}
+
+bool settings_secret_next(const struct settings *s, size_t *place, struct settings_secret *ret_secret)
+{
+    size_t passed = 0; /* rows of tables before this one */
+    for (size_t i = 0; i < SETTINGS_KEYS; i++) {
+        const struct settings_spec *spec = settings_spec((enum settings_key)i);
+        size_t count = settings_row_count(s, spec);
+        for (; *place < passed + count; (*place)++) {
+            const struct settings_row *row = settings_row_at(s, spec, *place - passed);
+            const struct settings_host *host = host_of(spec, row);
+            struct text file = host ? settings_host_secret_file(host) : TEXT_NONE;
+            if (text_is_empty(file))
+                continue;
+            (*place)++;
+            *ret_secret = (struct settings_secret){.spec = spec, .row = row, .file = file};
+            return true;
+        }
+        passed += count;
+    }
+    return false;
+}
+
 static bool table_holds(const struct settings *s, const struct settings_spec *spec, const struct settings_row *wanted)
 {
     size_t count = settings_row_count(s, spec);

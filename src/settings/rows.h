@@ -10,6 +10,7 @@ struct settings_row {
     struct text text;    /* without the comment, blanks trimmed */
     struct text comment; /* without the "#" */
     size_t line;         /* 0: a default, or unpacked */
+    struct text secret;  /* what stands in the file that its password names; only in the snapshot of who needs it */
 };
 
 enum settings_listen_role {
@@ -70,7 +71,7 @@ struct settings_resolvers {
 /* [user:password@]host[:port] [tls=off|opportunistic|require|verify]; host is a name or an address ([v6] in brackets)
  */
 struct settings_host {
-    struct text user, password; /* empty: no log-in; password may be "file:NAME" */
+    struct text user, password; /* empty: no log-in; password may be "file:NAME" where it is not told */
     struct text host;           /* without brackets */
     bool is_address;
     struct network_address address;

@@ -3,6 +3,8 @@
  * may hold a password. Names are kept as A-labels, which is what DNS is asked for and what domains are compared by. */
 #include "settings/table.h"
 
+static const struct text secret_prefix = TEXT_INIT("file:");
+
 bool settings_domain_mask_is_valid(struct text t)
 {
     if (text_starts_with(t, TEXT("*.")))
@@ -38,8 +40,17 @@ static bool take_login(struct text *rest, struct settings_host *host, const char
     *ret_message = "*** stands for a password that is not shown; write the password, or file:NAME";
     if (text_equals(host->password, TEXT("***")))
         return false;
+    *ret_message = "behind file: stands the name of a file, from the folder of portiere.conf or with its whole path";
+    if (text_equals(host->password, secret_prefix))
+        return false;
     *ret_message = "before the @ of a host stands user:password";
     return colon < login.length && !text_is_empty(host->user) && !text_is_empty(host->password);
+}
+
+struct text settings_host_secret_file(const struct settings_host *host)
+{
+    struct text name = host->password;
+    return text_starts_with(name, secret_prefix) ? text_after(name, secret_prefix.length) : TEXT_NONE;
 }
 
 bool settings_host_parse(struct arena *arena, struct text t, struct settings_host *ret_host, const char **ret_message)

@@ -5,7 +5,11 @@
 static bool parse_host(struct settings_row_job *job, struct text word, struct settings_host *ret_host)
 {
     const char *message = NULL;
-    return settings_host_parse(job->arena, word, ret_host, &message) || settings_row_refuse(job, message);
+    if (!settings_host_parse(job->arena, word, ret_host, &message))
+        return settings_row_refuse(job, message);
+    if (!text_is_empty(job->secret) && !text_is_empty(settings_host_secret_file(ret_host)))
+        ret_host->password = job->secret;
+    return true;
 }
 
 static bool parse_tls(struct settings_row_job *job, struct text value, uint64_t *ret_level)

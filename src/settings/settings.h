@@ -245,9 +245,26 @@ bool settings_trusts(const struct settings *s, const struct network_address *add
 /* domain equals mask, or mask is "*.x" and domain lies below x; ASCII case is ignored, both as A-labels. */
 bool settings_domain_matches(struct text mask, struct text domain);
 
+/* --- passwords in files of their own: "file:NAME" in a log-in --- */
+struct settings_secret {
+    const struct settings_spec *spec;
+    const struct settings_row *row;
+    struct text file;    /* its name, as the row says it */
+    struct text content; /* TEXT_NONE until somebody has read it */
+};
+struct settings_secrets {
+    const struct settings_secret *items; /* in the order of the walk */
+    size_t count;
+};
+/* The next row from *place on whose password stands in a file; *place is set behind it. false at the end. */
+bool settings_secret_next(const struct settings *s, size_t *place, struct settings_secret *ret_secret);
+
 /* --- between processes --- */
 /* false: the buffer is full. */
 must_check bool settings_pack(struct buffer *b, const struct settings *s, enum settings_reader reader);
+/* The same; who may see a row's log-in gets its password in the place of "file:NAME". */
+must_check bool settings_pack_with_secrets(struct buffer *b, const struct settings *s,
+                                           const struct settings_secrets *secrets, enum settings_reader reader);
 /* false: damaged, or over the arena's limit. */
 must_check bool settings_unpack(struct arena *arena, struct text octets, const struct settings **ret_settings);
 /* Equal in every value and row (comments too); a walk. */

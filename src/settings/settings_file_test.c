@@ -71,6 +71,7 @@ static void a_mistake_is_named_with_its_line_and_what_would_be_right(void **stat
         {"[table service.listen]\nsmtp *:25 proxy=yes\n", 2, "service.listen", "not built yet"},
         {"[table service.resolver]\nns.example.org\n", 2, "service.resolver", "address@port"},
         {"[table delivery.relay_hosts]\nanna@relay.example.org\n", 2, "delivery.relay_hosts", "user:password"},
+        {"[table delivery.relay_hosts]\nanna:file:@relay.example.org\n", 2, "delivery.relay_hosts", "name of a file"},
         {"[table delivery.relay_hosts]\nrelay.example.org:0\n", 2, "delivery.relay_hosts", "1 to 65535"},
         {"[table delivery.relay_hosts]\nrelay.example.org tls=yes\n", 2, "delivery.relay_hosts", "opportunistic"},
         {"[table advanced.tls_policy]\nexample.org strong\n", 2, "advanced.tls_policy", "verify"},

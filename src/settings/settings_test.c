@@ -399,6 +399,68 @@ static void a_role_gets_what_it_may_read_and_no_log_in_but_the_relay(void **stat
     end(&f);
 }
 
+static const char with_files[] =
+    "[table delivery.relay_hosts]\nrelay.test\nanna@x.test:file:tls/relay.secret@relay.test tls=require\n"
+    "[table delivery.routes]\nslow.test bruno:Gehe1m@192.0.2.9\n"
+    "fast.test carla:file:/etc/carla@192.0.2.8\n";
+
+static void a_password_in_a_file_is_named_by_its_row(void **state not_used)
+{
+    static const struct {
+        const char *key;
+        size_t line;
+        const char *file;
+    } rows[] = {{"delivery.relay_hosts", 3, "tls/relay.secret"}, {"delivery.routes", 6, "/etc/carla"}};
+    struct fixture f;
+    begin_with(&f, with_files);
+    size_t place = 0;
+    struct settings_secret secret;
+    for (size_t i = 0; i < length_of(rows); i++) {
+        assert_true(settings_secret_next(f.settings, &place, &secret));
+        assert_true(text_equals(secret.spec->key, text_of_terminated(rows[i].key)));
+        assert_int_equal(secret.row->line, rows[i].line);
+        assert_true(text_equals(secret.file, text_of_terminated(rows[i].file)));
+        assert_true(text_is_empty(secret.content));
+    }
+    assert_false(settings_secret_next(f.settings, &place, &secret));
+    end(&f);
+}
+
+static void a_password_from_a_file_goes_to_who_needs_it_alone(void **state not_used)
+{
+    struct fixture f;
+    begin_with(&f, with_files);
+    struct settings_secret items[2];
+    size_t place = 0;
+    assert_true(settings_secret_next(f.settings, &place, &items[0]) &&
+                settings_secret_next(f.settings, &place, &items[1]));
+    items[0].content = TEXT("two words @ # Zw31");
+    items[1].content = TEXT("file:Dr31");
+    const struct settings_secrets secrets = {.items = items, .count = length_of(items)};
+    for (unsigned reader = 1; reader < SETTINGS_READER_ALL; reader <<= 1) {
+        const struct settings *got;
+        buffer_clear(&f.buffer);
+        assert_true(settings_pack_with_secrets(&f.buffer, f.settings, &secrets, (enum settings_reader)reader));
+        assert_true(settings_unpack(&f.arena, buffer_text(&f.buffer), &got));
+        bool may_see = reader == SETTINGS_READER_RELAY || reader == SETTINGS_READER_SUPERVISOR;
+        assert_int_equal(has(buffer_text(&f.buffer), TEXT("Zw31")), may_see);
+        assert_int_equal(has(buffer_text(&f.buffer), TEXT("Dr31")), may_see);
+        if (!may_see)
+            continue;
+        assert_true(text_equals(got->delivery_relay_hosts.rows[1].host.password, items[0].content));
+        assert_true(text_equals(got->delivery_routes.rows[1].host.password, items[1].content));
+        assert_true(text_equals(got->delivery_routes.rows[0].host.password, TEXT("Gehe1m")));
+        assert_true(text_is_empty(got->delivery_relay_hosts.rows[0].host.password));
+        for (size_t i = 0; i < SETTINGS_KEYS; i++) { /* and is not among what can be written */
+            struct buffer b = buffer_new(1 << 16);
+            settings_value_text(got, settings_spec((enum settings_key)i), true, &b);
+            assert_false(has(buffer_text(&b), TEXT("Zw31")) || has(buffer_text(&b), TEXT("Dr31")));
+            buffer_done(&b);
+        }
+    }
+    end(&f);
+}
+
 static void a_damaged_snapshot_is_refused_or_whole(void **state not_used)
 {
     struct fixture f;
@@ -542,6 +604,8 @@ int main(void)
         cmocka_unit_test(domains_and_hosts_are_kept_as_a_labels),
         cmocka_unit_test(a_log_in_is_never_shown),
         cmocka_unit_test(a_role_gets_what_it_may_read_and_no_log_in_but_the_relay),
+        cmocka_unit_test(a_password_in_a_file_is_named_by_its_row),
+        cmocka_unit_test(a_password_from_a_file_goes_to_who_needs_it_alone),
         cmocka_unit_test(a_damaged_snapshot_is_refused_or_whole),
         cmocka_unit_test(the_audit_names_what_differs_from_the_guide),
         cmocka_unit_test(two_snapshots_differ_where_they_were_changed),

@@ -69,13 +69,15 @@ bool settings_table_parse(struct arena *arena, const struct settings_spec *spec,
     }
     for (size_t i = 0; i < count; i++) {
         struct settings_row row = rows[i];
-        if (!arena_copy(arena, rows[i].text, &row.text) || !arena_copy(arena, rows[i].comment, &row.comment)) {
+        if (!arena_copy(arena, rows[i].text, &row.text) || !arena_copy(arena, rows[i].comment, &row.comment) ||
+            !arena_copy(arena, rows[i].secret, &row.secret)) {
             *ret_bad = i;
             buffer_append(complaint, TEXT("the settings are too large"));
             return false;
         }
         memcpy(memory + i * kind->size, &row, sizeof row); /* every row begins with its struct settings_row */
-        struct settings_row_job job = {.arena = arena, .spec = spec, .rest = row.text, .complaint = complaint};
+        struct settings_row_job job = {
+            .arena = arena, .spec = spec, .rest = row.text, .secret = row.secret, .complaint = complaint};
         if (!kind->parse(&job, memory + i * kind->size)) {
             *ret_bad = i;
             return false;

@@ -9,7 +9,8 @@
 struct settings_row_job {
     struct arena *arena;
     const struct settings_spec *spec;
-    struct text rest; /* the row's text, in the arena; taken from the front */
+    struct text rest;   /* the row's text, in the arena; taken from the front */
+    struct text secret; /* of the row, in the arena too */
     struct buffer *complaint;
 };
 

@@ -60,6 +60,8 @@ must_check bool settings_endpoint_parse(struct text t, bool *ret_is_any, struct 
                                         uint16_t *ret_port);
 must_check bool settings_host_parse(struct arena *arena, struct text t, struct settings_host *ret_host,
                                     const char **ret_message);
+/* The file that the password stands in; empty: it stands in the row, or there is none. */
+struct text settings_host_secret_file(const struct settings_host *host);
 must_check bool settings_domain_mask_is_valid(struct text t);
 /* The mask with its domain as A-labels in lower case. */
 must_check bool settings_domain_key(struct arena *arena, struct text mask, struct text *ret_key);

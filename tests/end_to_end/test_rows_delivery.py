@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows S17, S19 to S22, S29, S34 to S36 and S38 of the guide: delivery, reports, limits of a message, outgoing TLS. Times are seconds here that are
 hours in the guide."""
+import base64
 import collections
 import email
 import re
@@ -53,9 +54,65 @@ def test_s17_the_relay_host_s_log_in_is_used(make_server):
     assert message.tls
     auth = [command for session in smarthost.sessions for command in session.commands if command.startswith("AUTH")]
     assert auth and auth[0].startswith("AUTH PLAIN ")
-    import base64
     assert base64.b64decode(auth[0].split()[2]) == b"\0me@casa.test\0segretissimo"
     assert "segretissimo" not in (server.folder / "log" / "portiere.log").read_text()
+
+
+def test_s17_the_log_in_s_password_may_stand_in_a_file(make_server):
+    server = make_server(dns=True)
+    smarthost = server.remote(tls=True)
+    smarthost.extensions.append("AUTH PLAIN")
+    secret = server.folder / "tls" / "relay.secret"
+    row = f"me@casa.test:file:tls/relay.secret@{smarthost.address}:{smarthost.port} tls=require"
+
+    def refused(what):
+        outcome = server.cli("settings", "row-add", "delivery.relay_hosts", row)
+        assert outcome.code != 0 and what in outcome.err and "tls/relay.secret" in outcome.err, outcome
+        assert "relay_hosts]" not in (server.folder / "portiere.conf").read_text()
+
+    def sent_password():
+        count = len(smarthost.messages)
+        with server.login() as anna:
+            assert anna.send(L, ["r@fuori.test"]).code == 250
+        smarthost.wait(count + 1)
+        auth = [command for session in smarthost.sessions for command in session.commands if command.startswith("AUTH")][-1]
+        return base64.b64decode(auth.split()[2]).split(b"\0")[1:]
+
+    refused("No such file")
+    secret.write_text("")
+    secret.chmod(0o640)
+    refused("empty")
+    secret.write_text("con due @ # segreti \r\nnot this\n")
+    secret.chmod(0o644)
+    refused("chmod o=")
+    secret.chmod(0o640)
+    other = server.folder / "tls" / "other"
+    secret.rename(other)
+    secret.symlink_to("other")
+    refused("link")
+    other.rename(secret)
+    assert server.cli("settings", "row-add", "delivery.relay_hosts", row).code == 0
+    server.set("delivery.mode", "relay")
+    assert sent_password() == [b"me@casa.test", b"con due @ # segreti "]
+
+    # a reload that does not find it leaves the old one in its place, and says where
+    secret.unlink()
+    outcome = server.cli("reload")
+    lines = (server.folder / "portiere.conf").read_text().splitlines()
+    line = 1 + next(i for i, text in enumerate(lines) if "file:tls/relay.secret" in text)
+    assert outcome.code != 0 and f"portiere.conf:{line}: delivery.relay_hosts: " in outcome.err, outcome
+    server.kill("relay")
+    assert sent_password()[1] == b"con due @ # segreti "
+
+    # and one that finds another takes it
+    secret.write_text("nuovissimo")
+    secret.chmod(0o600)
+    assert server.cli("reload").code == 0
+    server.kill("relay")  # its connection was kept
+    assert sent_password()[1] == b"nuovissimo"
+
+    shown = server.cli("settings", "list").out + (server.folder / "log" / "portiere.log").read_text()
+    assert "segreti" not in shown and "nuovissimo" not in shown
 
 
 # --- S19 -----------------------------------------------------------------------------------------------------------------------------------
