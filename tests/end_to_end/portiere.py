@@ -426,13 +426,15 @@ class RemoteSession:
         code = self.say("DATA")
         if code is None or code != 354:
             return code is not None
+        lines = []
         while True:
             line = self.file.readline(1 << 20)
             if not line:
                 return False
             if line == b".\r\n":
+                self.octets = b"".join(lines)
                 return self.end_of_text("DOT", True)
-            self.octets += line[1:] if line.startswith(b".") else line
+            lines.append(line[1:] if line.startswith(b".") else line)
 
     def end_of_text(self, stage, is_last):
         code = self.say(stage)
