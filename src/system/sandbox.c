@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -91,11 +92,11 @@ static const struct {
     {0, SCMP_SYS(mprotect)}, {0, SCMP_SYS(mremap)}, {0, SCMP_SYS(madvise)}, {0, SCMP_SYS(brk)}, {0, SCMP_SYS(clock_gettime)},
     {0, SCMP_SYS(clock_nanosleep)}, {0, SCMP_SYS(nanosleep)}, {0, SCMP_SYS(gettimeofday)}, {0, SCMP_SYS(time)}, {0, SCMP_SYS(getrandom)},
     {0, SCMP_SYS(getpid)}, {0, SCMP_SYS(gettid)}, {0, SCMP_SYS(getuid)}, {0, SCMP_SYS(geteuid)}, {0, SCMP_SYS(getgid)}, {0, SCMP_SYS(getegid)},
-    {0, SCMP_SYS(rt_sigaction)}, {0, SCMP_SYS(rt_sigprocmask)}, {0, SCMP_SYS(rt_sigreturn)}, {0, SCMP_SYS(sigaltstack)}, {0, SCMP_SYS(tgkill)},
+    {0, SCMP_SYS(rt_sigaction)}, {0, SCMP_SYS(rt_sigprocmask)}, {0, SCMP_SYS(rt_sigreturn)}, {0, SCMP_SYS(sigaltstack)},
     {0, SCMP_SYS(exit)}, {0, SCMP_SYS(exit_group)}, {0, SCMP_SYS(restart_syscall)}, {0, SCMP_SYS(sched_yield)}, {0, SCMP_SYS(sched_getaffinity)},
-    {0, SCMP_SYS(fstat)}, {0, SCMP_SYS(lseek)}, {0, SCMP_SYS(fcntl)}, {0, SCMP_SYS(getrusage)}, {0, SCMP_SYS(sysinfo)}, {0, SCMP_SYS(uname)},
+    {0, SCMP_SYS(fstat)}, {0, SCMP_SYS(lseek)}, {0, SCMP_SYS(getrusage)}, {0, SCMP_SYS(sysinfo)}, {0, SCMP_SYS(uname)},
     {0, SCMP_SYS(shutdown)}, {0, SCMP_SYS(getsockopt)}, {0, SCMP_SYS(setsockopt)}, {0, SCMP_SYS(getsockname)}, {0, SCMP_SYS(getpeername)},
-    {0, SCMP_SYS(dup)}, {0, SCMP_SYS(dup2)}, {0, SCMP_SYS(dup3)}, {0, SCMP_SYS(rseq)}, {0, SCMP_SYS(set_robust_list)}, {0, SCMP_SYS(membarrier)}, {0, SCMP_SYS(ioctl)},
+    {0, SCMP_SYS(dup)}, {0, SCMP_SYS(dup2)}, {0, SCMP_SYS(dup3)}, {0, SCMP_SYS(rseq)}, {0, SCMP_SYS(set_robust_list)}, {0, SCMP_SYS(membarrier)},
     {SANDBOX_THREADS, SCMP_SYS(set_tid_address)}, {SANDBOX_THREADS, SCMP_SYS(sched_getparam)}, {SANDBOX_THREADS, SCMP_SYS(sched_getscheduler)},
     {SANDBOX_ACCEPT, SCMP_SYS(accept4)}, {SANDBOX_ACCEPT, SCMP_SYS(accept)},
     {SANDBOX_CONNECT, SCMP_SYS(connect)}, {SANDBOX_DATAGRAMS, SCMP_SYS(connect)}, {SANDBOX_DATAGRAMS, SCMP_SYS(bind)}, {SANDBOX_CONNECT, SCMP_SYS(bind)},
@@ -112,6 +113,32 @@ static const struct {
     {SANDBOX_FILES, SCMP_SYS(fchmodat)}, {SANDBOX_FILES, SCMP_SYS(fchown)}, {SANDBOX_FILES, SCMP_SYS(rmdir)}, {SANDBOX_FILES, SCMP_SYS(mkdir)},
 };
 
+/* Calls of which only some uses are allowed: the argument of that place has one of these values. No F_SETOWN and F_SETSIG, FIOSETOWN and the
+ * like, which make the kernel send another process a signal; no TIOCSTI, which types into the terminal that standard error may be. */
+static const struct {
+    int call;
+    unsigned place;
+    unsigned long value;
+} uses[] = {
+    {SCMP_SYS(fcntl), 1, F_DUPFD}, {SCMP_SYS(fcntl), 1, F_DUPFD_CLOEXEC}, {SCMP_SYS(fcntl), 1, F_GETFD}, {SCMP_SYS(fcntl), 1, F_SETFD},
+    {SCMP_SYS(fcntl), 1, F_GETFL}, {SCMP_SYS(fcntl), 1, F_SETFL}, {SCMP_SYS(fcntl), 1, F_GETLK}, {SCMP_SYS(fcntl), 1, F_SETLK},
+    {SCMP_SYS(fcntl), 1, F_SETLKW}, {SCMP_SYS(fcntl), 1, F_OFD_GETLK}, {SCMP_SYS(fcntl), 1, F_OFD_SETLK}, {SCMP_SYS(fcntl), 1, F_OFD_SETLKW},
+    {SCMP_SYS(fcntl), 1, F_ADD_SEALS}, {SCMP_SYS(fcntl), 1, F_GET_SEALS},
+    {SCMP_SYS(ioctl), 1, FIONBIO}, {SCMP_SYS(ioctl), 1, FIONREAD}, {SCMP_SYS(ioctl), 1, TCGETS},
+};
+
+static bool add_uses(scmp_filter_ctx filter)
+{
+    for (size_t i = 0; i < length_of(uses); i++) {
+        struct scmp_arg_cmp is = {.arg = uses[i].place, .op = SCMP_CMP_EQ, .datum_a = uses[i].value};
+        int result = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, uses[i].call, 1, &is);
+        if (result < 0 && result != -EEXIST)
+            return false;
+    }
+    /* abort and pthread_kill signal our own threads; in development all roles have one user, so that the kernel alone would let it pass */
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())) == 0;
+}
+
 static bool allow(scmp_filter_ctx filter, int call)
 {
     int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
@@ -124,6 +151,8 @@ static bool add_rules(scmp_filter_ctx filter, unsigned grants)
         if (calls[i].grant == 0 || (grants & calls[i].grant))
             if (!allow(filter, calls[i].call))
                 return false;
+    if (!add_uses(filter))
+        return false;
     /* glibc asks for clone3 first and falls back to clone when the kernel does not know it; clone's flags can be checked. */
     if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) < 0)
         return false;
@@ -197,6 +226,8 @@ bool sandbox_prove(struct buffer *b, unsigned grants)
         all &= tell(b, "network socket", stream < 0 && errno == EPERM);
     }
     all &= tell(b, "signal the parent", syscall(SYS_kill, getppid(), 0) < 0 && errno == EPERM);
+    all &= tell(b, "signal a thread of the parent", syscall(SYS_tgkill, getppid(), getppid(), 0) < 0 && errno == EPERM);
+    all &= tell(b, "have the parent signalled", fcntl(2, F_SETOWN, getppid()) < 0 && errno == EPERM);
     long child = syscall(SYS_clone, 17, 0, 0, 0, 0);
     if (child == 0)
         _exit(0);
