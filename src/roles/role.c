@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ARENA_LIMIT = 16 << 20, SNAPSHOT_LIMIT = 64 << 20, UNPACK_LIMIT = 1 << 20 };
+enum { ARENA_LIMIT = 16 << 20, SNAPSHOT_LIMIT = 64 << 20, UNPACK_LIMIT = 1 << 20, LAST_WORDS_MS = 1000 };
 
 /* A snapshot and the memory it stands in; the settings come first, so that the pointer finds its holder. */
 struct snapshot {
@@ -35,31 +35,6 @@ int role_folder(struct role *role, struct text name)
         if (text_equals(role->folders[i].name, name))
             return role->folders[i].folder;
     return -1;
-}
-
-/* A password may stand in it: room is taken at once, so that growing leaves no copy behind, and wiped. */
-static bool send_wiped(int channel, enum peers_type type, const void *fields)
-{
-    enum { ROOM = 32 * 1024 };
-    struct buffer packed released_by(buffer_wipe_done) = buffer_new(PEERS_MESSAGE_LIMIT);
-    return buffer_room(&packed, ROOM) && peers_pack(&packed, type, fields) && channel_send(channel, buffer_text(&packed), NULL, true) == CHANNEL_OK;
-}
-
-bool peer_send(int channel, enum peers_type type, const void *fields, const struct channel_descriptors *files)
-{
-    must((files ? files->count : 0) == peers_descriptors(type));
-    if (type == PEERS_login_ask || type == PEERS_verify_ask || type == PEERS_command_ask)
-        return send_wiped(channel, type, fields);
-    struct buffer packed released_by(buffer_done) = buffer_new(PEERS_MESSAGE_LIMIT);
-    return peers_pack(&packed, type, fields) && channel_send(channel, buffer_text(&packed), files, true) == CHANNEL_OK;
-}
-
-bool link_send(struct link *link, enum peers_type type, const void *fields, const struct channel_descriptors *files)
-{
-    if (!link || !atomic_load_explicit(&link->is_open, memory_order_acquire))
-        return false;
-    must(peers_may(type, link->role->program->self, link->remote));
-    return peer_send(link->channel, type, fields, files);
 }
 
 static void event_to_standard_error(const struct peers_event *event)
@@ -100,9 +75,8 @@ void role_event_pack(struct buffer *b, enum record_level level, struct text name
 
 void role_event_send(struct role *role, struct text packed)
 {
-    struct link *ledger = role_link(role, PEERS_LEDGER);
-    if (ledger && atomic_load_explicit(&ledger->is_open, memory_order_acquire) && packed.length)
-        ignored(channel_send(ledger->channel, packed, NULL, true)); /* a lost ledger has lost it */
+    if (packed.length)
+        ignored(link_send_packed(role_link(role, PEERS_LEDGER), packed, true)); /* a lost ledger has lost it */
 }
 
 void role_row(struct link *to, uint64_t tag, const struct text *pairs, size_t count)
@@ -223,6 +197,7 @@ static void link_close(struct link *link)
 {
     bool was_open = atomic_exchange(&link->is_open, false);
     loop_watch_free(&link->watch);
+    link_forget(link);
     if (!was_open)
         return;
     socket_end(link->channel);
@@ -237,10 +212,12 @@ static bool take_peer(struct role *role, uint64_t number, int channel)
     unsigned instance = (unsigned)(number >> 32);
     struct link *link = role_link_instance(role, remote, instance);
     if (!link) {
-        if (role->link_count == ROLE_LINKS)
+        size_t count = role->link_count;
+        if (count == ROLE_LINKS)
             return false;
-        link = &role->links[role->link_count++];
+        link = &role->links[count];
         *link = (struct link){.role = role, .remote = remote, .instance = instance, .channel = -1};
+        role->link_count = count + 1; /* other threads may look for a link meanwhile */
     }
     link_close(link);
     link_open(link, channel);
@@ -375,10 +352,12 @@ static void dispatch(struct link *link, const struct peers_message *message, str
 
 enum { ONE_TURN = 512 }; /* more than the mailbox has slots: its batches are whole */
 
-static void link_ready(void *context, unsigned ready not_used)
+static void link_ready(void *context, unsigned ready)
 {
     static char bytes[CHANNEL_PACKET_LIMIT]; /* only the loop's thread comes here */
     struct link *link = context;
+    if (ready & LOOP_WRITABLE)
+        link_flush(link);
     int channel = link->channel;
     struct loop_watch *watch = link->watch;
     for (int i = 0; i < ONE_TURN && atomic_load(&link->is_open) && link->watch == watch; i++) {
@@ -441,11 +420,27 @@ static bool enter_sandbox(struct role *role)
     return sandbox_enter(&sandbox, &role->sandbox);
 }
 
+bool role_is_loop_thread(const struct role *role)
+{
+    return pthread_equal(role->loop_thread, pthread_self());
+}
+
+/* The last events and answers, as far as somebody reads them. */
+static void say_the_rest(struct role *role)
+{
+    for (size_t i = 0; i < role->link_count; i++) {
+        struct link *link = &role->links[i];
+        for (uint64_t until = clock_monotonic_ms() + LAST_WORDS_MS; link->watch && link->waiting.length && clock_monotonic_ms() < until;)
+            if (socket_wait(link->channel, true, LAST_WORDS_MS / 10))
+                link_flush(link);
+    }
+}
+
 int role_main(const struct role_program *program, void *context)
 {
     struct role *role = calloc(1, sizeof *role);
     must(role != NULL);
-    *role = (struct role){.program = program, .context = context, .arena = arena_new(ARENA_LIMIT)};
+    *role = (struct role){.program = program, .context = context, .arena = arena_new(ARENA_LIMIT), .loop_thread = pthread_self()};
     role->supervisor = (struct link){.role = role, .remote = PEERS_SUPERVISOR, .channel = -1};
     if (!take_start(role))
         return 2;
@@ -467,5 +462,6 @@ int role_main(const struct role_program *program, void *context)
     for (size_t i = 0; i < role->link_count && program->linked; i++)
         program->linked(role, &role->links[i]);
     loop_run(role->loop);
+    say_the_rest(role);
     return 0;
 }

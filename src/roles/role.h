@@ -11,6 +11,7 @@
 #include "settings/settings.h"
 #include "system/system.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 struct role;
@@ -23,6 +24,8 @@ struct link {
     int channel;       /* -1: there never was one. The number stays for the role's life, so that other threads may send over it */
     _Atomic bool is_open;
     struct loop_watch *watch;
+    struct buffer waiting; /* packets that found the channel full, each behind its length (4 octets); the loop's thread alone */
+    size_t waiting_from;   /* those before are sent */
     void *context; /* the role's own */
 };
 
@@ -67,7 +70,7 @@ struct role {
     uint64_t instance;
     struct sandbox_state sandbox;
     struct link links[ROLE_LINKS];
-    size_t link_count;
+    _Atomic size_t link_count; /* only the loop's thread adds some */
     struct link supervisor;
     struct role_folder folders[ROLE_FOLDERS];
     size_t folder_count;
@@ -76,6 +79,7 @@ struct role {
     struct role_certificate certificates[ROLE_CERTIFICATES];
     size_t certificate_count;
     struct arena arena; /* lives as long as the role */
+    pthread_t loop_thread;
 };
 
 int role_main(const struct role_program *program, void *context);
@@ -85,11 +89,17 @@ struct link *role_link(struct role *role, enum peers_role remote);
 struct link *role_link_instance(struct role *role, enum peers_role remote, unsigned instance);
 int role_folder(struct role *role, struct text name); /* -1 when it was not handed over */
 
-/* Sends one message; fields is the row's struct. It waits while the channel is full. False: nobody there, or the fields do not fit. May be
- * called from any thread (each call is one packet). */
+/* Sends one message; fields is the row's struct. False: nobody there, or the fields do not fit. May be called from any thread (each call is one
+ * packet). While the channel is full the loop's thread goes on, and the message is kept for later; another thread waits. */
 bool link_send(struct link *link, enum peers_type type, const void *fields, const struct channel_descriptors *files);
 /* The same over a bare channel, and receiving from one: for the channels that threads make among themselves. */
 bool peer_send(int channel, enum peers_type type, const void *fields, const struct channel_descriptors *files);
+
+bool link_send_packed(struct link *link, struct text packet, bool is_event);
+/* role.c alone: what waits goes out, or is thrown away. */
+void link_flush(struct link *link);
+void link_forget(struct link *link);
+bool role_is_loop_thread(const struct role *role);
 
 /* One event. Pairs: name, value. Values may hold any octets. Any thread.
  *     role_event(role, RECORD_INFO, TEXT("message-taken"), (struct text[]){TEXT("id"), id, TEXT("client"), client}, 4); */

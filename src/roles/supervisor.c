@@ -60,15 +60,21 @@ struct child *supervisor_child(struct supervisor *s, enum peers_role role)
     return NULL;
 }
 
-static bool send_packed(int channel, enum peers_type type, const void *fields, const struct channel_descriptors *files)
+static enum channel_result send_packed(int channel, enum peers_type type, const void *fields, const struct channel_descriptors *files)
 {
     struct buffer packed released_by(buffer_done) = buffer_new(PEERS_MESSAGE_LIMIT);
-    return peers_pack(&packed, type, fields) && channel_send(channel, buffer_text(&packed), files, true) == CHANNEL_OK;
+    return peers_pack(&packed, type, fields) ? channel_send(channel, buffer_text(&packed), files, true) : CHANNEL_FAILED;
 }
 
+/* A role that does not read its channel may not hold up the supervisor: it is killed, and started again. */
 bool supervisor_send(struct child *child, enum peers_type type, const void *fields, const struct channel_descriptors *files)
 {
-    return child && child->channel >= 0 && send_packed(child->channel, type, fields, files);
+    if (!child || child->channel < 0)
+        return false;
+    enum channel_result result = send_packed(child->channel, type, fields, files);
+    if (result == CHANNEL_FULL)
+        process_signal(child->process, SIGKILL);
+    return result == CHANNEL_OK;
 }
 
 void supervisor_event(struct supervisor *s, enum record_level level, struct text name, const struct text *fields, size_t count)
@@ -358,6 +364,8 @@ static void reload(struct supervisor *s)
     struct buffer why released_by(buffer_done) = buffer_new(1 << 16);
     struct buffer file released_by(buffer_done) = buffer_new(SETTINGS_FILE_LIMIT);
     int result = file_read_whole(s->folders[FOLDER_HOME], TEXT("portiere.conf"), &file);
+    if (result == ENOENT)
+        result = 0; /* without a file all defaults hold */
     if (result || !supervisor_settings_take(s, buffer_text(&file), false, &why))
         supervisor_event(s, RECORD_ALARM, TEXT("settings-refused"),
                          (struct text[]){TEXT("problem"), result ? file_error_word(result) : text_first(buffer_text(&why), 1500)}, 2);
@@ -399,6 +407,8 @@ static void announce(struct supervisor *s)
 
 static void child_says_ready(struct supervisor *s, struct child *child, const struct peers_ready *ready)
 {
+    if (child->is_ready)
+        return; /* once: a role that was taken over could say later that it has no sandbox, and stop the server */
     child->is_ready = true;
     child->sandbox = (struct sandbox_state){.landlock = (unsigned)ready->landlock, .has_seccomp = ready->seccomp != 0};
     if (ready->landlock == 0) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "system/channel.h"
+#include "system/clock.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -7,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER_SIZE = 1 << 20 };
+enum { BUFFER_SIZE = 1 << 20, SEND_MOST_MS = 10000 };
 
 int channel_pair(int ret_ends[2])
 {
@@ -53,6 +54,7 @@ enum channel_result channel_send(int channel, struct text packet, const struct c
         header->cmsg_len = CMSG_LEN(size);
         memcpy(CMSG_DATA(header), descriptors->files, size);
     }
+    uint64_t until = is_waiting ? clock_monotonic_ms() + SEND_MOST_MS : 0;
     for (;;) {
         ssize_t sent = sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent >= 0)
@@ -63,7 +65,7 @@ enum channel_result channel_send(int channel, struct text packet, const struct c
             return CHANNEL_CLOSED;
         if (errno != EAGAIN && errno != ENOBUFS)
             return CHANNEL_FAILED;
-        if (!is_waiting)
+        if (!is_waiting || clock_monotonic_ms() >= until)
             return CHANNEL_FULL;
         ignored(wait_for(channel, POLLOUT, 1000)); /* tried again in any case; a dead end then answers EPIPE */
     }

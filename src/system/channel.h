@@ -23,7 +23,7 @@ struct channel_descriptors {
 
 /* Both ends, close-on-exec, with room for several packets. 0 or errno. */
 must_check int channel_pair(int ret_ends[2]);
-/* Waits when is_waiting and the channel is full. Descriptors are borrowed. */
+/* Waits when is_waiting and the channel is full, ten seconds at most: then it is CHANNEL_FULL. Descriptors are borrowed. */
 must_check enum channel_result channel_send(int channel, struct text packet, const struct channel_descriptors *descriptors,
                                             bool is_waiting);
 /* bytes has CHANNEL_PACKET_LIMIT octets. deadline_ms: how long to wait, 0 = not at all, -1 = for ever.

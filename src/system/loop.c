@@ -212,7 +212,6 @@ static unsigned ready_of(unsigned events)
 void loop_run(struct loop *loop)
 {
     struct epoll_event events[64];
-    loop->is_stopped = false;
     while (!loop->is_stopped) {
         int count = epoll_wait(loop->epoll, events, (int)length_of(events), wait_ms(loop));
         must(count >= 0 || errno == EINTR);
@@ -226,6 +225,7 @@ void loop_run(struct loop *loop)
             loop->after_round(loop->after_context);
         sweep(loop);
     }
+    loop->is_stopped = false;
 }
 
 void loop_stop(struct loop *loop)

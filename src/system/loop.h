@@ -31,7 +31,7 @@ void loop_timer_free(struct loop_timer **timer);
 /* Called after each round of ready descriptors and timers, before it waits again; one function. */
 void loop_after_round(struct loop *loop, loop_timer_function *function, void *context);
 
-void loop_run(struct loop *loop); /* until loop_stop */
+void loop_run(struct loop *loop); /* until loop_stop; not at all when that was called before */
 void loop_stop(struct loop *loop);
 
 #endif
