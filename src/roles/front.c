@@ -79,14 +79,34 @@ struct front_settings *front_settings_hold(struct front *f)
     return f->settings;
 }
 
+static void snapshot_release(struct front *f, struct front_snapshot *snapshot)
+{
+    if (atomic_fetch_sub(&snapshot->holders, 1) != 1)
+        return;
+    role_settings_release(f->role, snapshot->settings);
+    free(snapshot);
+}
+
+/* The one of the present generation, if it is of these settings. */
+static struct front_snapshot *snapshot_hold(struct front *f, const struct settings *settings)
+{
+    struct front_snapshot *snapshot = f->settings && f->settings->settings == settings ? f->settings->snapshot : NULL;
+    if (!snapshot) {
+        snapshot = calloc(1, sizeof *snapshot);
+        must(snapshot != NULL);
+        snapshot->settings = settings;
+    }
+    atomic_fetch_add(&snapshot->holders, 1);
+    return snapshot;
+}
+
 void front_settings_release(struct front_settings *settings)
 {
     if (!settings || atomic_fetch_sub(&settings->holders, 1) != 1)
         return;
     for (size_t i = 0; i < settings->service_count; i++)
         tls_context_release(&settings->tls[i]);
-    if (settings->owns_settings)
-        role_settings_release(settings->front->role, settings->settings);
+    snapshot_release(settings->front, settings->snapshot);
     free(settings);
 }
 
@@ -162,7 +182,7 @@ static void settings_make(struct front *f)
     struct role *role = f->role;
     struct front_settings *made = calloc(1, sizeof *made);
     must(made != NULL);
-    *made = (struct front_settings){.front = f, .settings = role->settings, .owns_settings = true, .policy = policy_settings_of(role->settings)};
+    *made = (struct front_settings){.front = f, .snapshot = snapshot_hold(f, role->settings), .settings = role->settings, .policy = policy_settings_of(role->settings)};
     atomic_init(&made->holders, 1);
     for (size_t i = 0; i < role->listener_count; i++) {
         const struct settings_listen *row = row_of(role->settings, role->listeners[i].row);
@@ -176,8 +196,6 @@ static void settings_make(struct front *f)
     }
     pthread_mutex_lock(&f->lock);
     struct front_settings *before = f->settings;
-    if (before && before->settings == made->settings)
-        before->owns_settings = false; /* the new one gives them back */
     f->settings = made;
     pthread_mutex_unlock(&f->lock);
     front_settings_release(before);
@@ -240,7 +258,8 @@ static void unlinked(struct role *role, struct link *link)
 {
     struct front *f = role->context;
     if (link->remote == PEERS_QUEUE) {
-        atomic_store(&f->is_queue_lost, true);
+        atomic_fetch_add(&f->queue_epoch, 1); /* all lanes to it are lost with it */
+        atomic_store(&f->is_lane_due, true);
         front_kick(f);
     } else if (link->remote == PEERS_VAULT) {
         front_unanswered(f);
@@ -279,6 +298,7 @@ static bool prepare(struct role *role)
     f->free_slots = calloc(FRONT_SLOTS, sizeof *f->free_slots);
     must(f->free_slots != NULL);
     f->hosts = map_new(FRONT_SLOTS, random_number());
+    atomic_store(&f->queue_epoch, 1);
     for (unsigned i = 0; i < FRONT_LANES; i++) {
         f->lanes[i].number = i;
         f->lanes[i].channel = -1;

@@ -32,11 +32,17 @@ enum {
 struct front;
 struct worker;
 
+/* A snapshot that several generations may share: each new certificate and listener makes one of the same settings. */
+struct front_snapshot {
+    const struct settings *settings;
+    _Atomic unsigned holders;
+};
+
 /* The settings as the sessions of one generation see them. Counted: the last session that began under it frees it. */
 struct front_settings {
     struct front *front;
-    const struct settings *settings;
-    bool owns_settings; /* the last of those that share settings gives them back */
+    struct front_snapshot *snapshot;
+    const struct settings *settings; /* the snapshot's */
     struct policy_settings policy;
     struct tls_context *tls[FRONT_SERVICES];
     struct front_service {
@@ -62,7 +68,10 @@ enum session_phase {
 
 struct session {
     _Atomic uint64_t claim; /* generation << 2 | enum claim */
-    uint32_t slot;
+    /* looked at by others without a claim, so never cleared but by a store */
+    _Atomic uint64_t deadline_ms;   /* monotonic; when the client must have done something */
+    _Atomic uint64_t idle_since_ms; /* when it last said something */
+    uint32_t slot; /* the first that a new session clears */
     int socket;
     enum session_phase phase;
     bool is_polite;   /* it said QUIT and nothing behind it */
@@ -71,16 +80,17 @@ struct session {
     bool has_message; /* a body is under way: id is set */
     bool is_broken;   /* parts of the message went to a queue that is gone: 451 at its end */
     bool is_marked;   /* policy: local header, not authorised */
-    uint64_t queue_epoch; /* when its first part went out */
-    struct lane *lane;    /* that its latest part went through */
-    uint64_t lane_end;    /* where that part ends in the lane's ring */
+    bool was_ready;   /* something came while it stood at the door */
+    bool is_drained;  /* its last read has emptied the socket: what comes later makes a new edge */
+    unsigned refusals; /* that the machine made itself */
+    struct lane *lane;        /* that its latest part went through */
+    uint64_t lane_generation; /* as it did */
+    uint64_t lane_end;        /* where that part ends in the lane's ring */
     struct front_settings *settings;
     const struct front_service *service;
     struct tls_connection *tls;
     struct smtp_server machine;
     struct network_address address;
-    _Atomic uint64_t deadline_ms;   /* monotonic; when the client must have done something */
-    _Atomic uint64_t idle_since_ms; /* when it last said something */
     uint64_t began_ms;
     struct buffer rest;   /* input that is not yet a whole line */
     struct buffer unsent; /* output that did not go out */
@@ -100,15 +110,16 @@ struct session {
 /* A worker's channel to the queue. */
 struct lane {
     unsigned number;
-    _Atomic int channel; /* -1: none; only its worker opens it */
-    _Atomic bool is_lost; /* the queue is gone: its worker opens it anew */
+    _Atomic int channel; /* -1: there never was one. Only its worker opens it; the number stays, and so does the window's address */
+    _Atomic bool is_lost; /* the queue has closed it: its worker opens it anew, once all that is pending on it was told */
+    _Atomic uint64_t epoch;      /* of the queue that it leads to */
+    _Atomic uint64_t generation; /* grows with each opening */
     struct window *_Atomic window;
-    _Atomic unsigned watchers; /* workers that wait for another one's window: it is not unmapped under them */
     uint64_t position; /* of the ring, where the next octets go */
     uint64_t sequence; /* of the last take */
     uint64_t counter;  /* of messages, for ids */
-    _Atomic uint64_t sent;   /* takes that were sent: completion goes no further */
-    uint64_t completed;      /* by whoever holds completing */
+    _Atomic uint64_t sent;      /* takes that were sent: completion goes no further */
+    _Atomic uint64_t completed; /* written by whoever holds completing */
     _Atomic unsigned completing; /* enum claim */
     struct session *_Atomic pending[WINDOW_RESULTS];
 };
@@ -169,12 +180,13 @@ struct front {
     struct lane lanes[FRONT_LANES];
     _Atomic unsigned greeted, greeted_peak;
     _Atomic uint64_t connections, refused_at_door, messages, octets_in, octets_out;
+    _Atomic uint64_t refused[REPLY_COUNT]; /* by the machine itself, by cause */
     _Atomic bool is_stopping;
-    _Atomic uint64_t queue_epoch; /* grows when a queue is lost */
-    bool is_full;           /* listeners are out of the epoll set: too many at the door */
+    _Atomic uint64_t queue_epoch; /* from 1; grows when a queue is lost */
+    _Atomic bool is_full;   /* listeners are out of the epoll set: too many at the door */
     struct loop_timer *tick;
     int kick;        /* eventfd: the main thread wants a worker to look around */
-    _Atomic bool is_tick_due, is_queue_lost;
+    _Atomic bool is_tick_due, is_lane_due;
     _Atomic uint64_t exchanges;
     uint64_t stop_at_ms;
 };
@@ -182,7 +194,9 @@ struct front {
 /* front_session.c: one session, by the worker that has claimed it */
 void session_begin(struct worker *w, struct session *s);    /* greet it, or shake hands */
 void session_run(struct worker *w, struct session *s);      /* its socket is ready */
-void session_decided(struct worker *w, struct session *s, enum window_result result);
+/* Tells the client. True: the session has more to do, which session_go_on does; else it is settled. */
+bool session_decided(struct worker *w, struct session *s, enum window_result result);
+void session_go_on(struct worker *w, struct session *s);
 void session_overdue(struct worker *w, struct session *s, enum reply reply);
 void session_refuse(struct worker *w, struct session *s, enum reply reply); /* at the door: one line and gone */
 
@@ -203,8 +217,7 @@ void front_after_waiting(struct worker *w);
 void front_wait_set_listeners(struct front *f, bool is_on);
 
 /* front_lane.c */
-void lanes_complete(struct worker *w);
-void lanes_lost(struct worker *w); /* the queue is gone: what is pending gets 451 */
+void lanes_complete(struct worker *w); /* tells what the queue has decided; what is pending on a lost lane gets 451 */
 /* envelope: as it is before the text. False: no queue is there. */
 must_check bool message_begin(struct worker *w, struct session *s, const struct envelope *envelope);
 /* A queue that is lost meanwhile is told at the end of the message. */

@@ -128,7 +128,7 @@ static unsigned host_sessions(struct front *f, const struct session *s)
 /* --- places -------------------------------------------------------------------------------------------------------------------------- */
 
 /* Strangers may fill all but the reserve; who is privileged may fill that too. */
-static bool place_take(struct front *f, struct session *s)
+static bool place_reserve(struct front *f, const struct session *s)
 {
     uint64_t most = s->settings->settings->service_max_incoming;
     uint64_t reserved = s->is_privileged ? 0 : most * s->settings->settings->service_reserve / 100;
@@ -140,7 +140,6 @@ static bool place_take(struct front *f, struct session *s)
     unsigned peak = atomic_load(&f->greeted_peak);
     while (now + 1 > peak && !atomic_compare_exchange_weak(&f->greeted_peak, &peak, now + 1))
         ;
-    s->is_greeted = true;
     return true;
 }
 
@@ -163,12 +162,14 @@ static struct session *door_next(struct front *f, bool is_thorough)
         if (fewest == 0)
             break;
     }
-    if (!best || !front_claim(best, generation_of(best)))
-        return NULL; /* it is just being looked at: the next tick asks again */
-    if (!place_take(f, best)) {
-        ignored(front_release(best)); /* its event, if one came, is seen when it is let in */
+    /* its place first: a claim that must be given back may have been called for meanwhile, and nobody would answer */
+    if (!best || !place_reserve(f, best))
         return NULL;
+    if (!front_claim(best, generation_of(best))) {
+        atomic_fetch_sub(&f->greeted, 1);
+        return NULL; /* it is just being looked at: the next tick asks again */
     }
+    best->is_greeted = true;
     *(before_best ? &before_best->next : &f->door_first) = best->next;
     if (f->door_last == best)
         f->door_last = before_best;
@@ -236,7 +237,7 @@ static struct session *session_new(struct front *f, int socket, const struct soc
     struct network_address address = {.octets = {0}};
     ignored(network_address_parse(socket_name_address(peer), &address)); /* what the kernel gives can be read */
     uint64_t now = clock_monotonic_ms();
-    memset((char *)s + sizeof s->claim, 0, sizeof *s - sizeof s->claim);
+    memset((char *)s + offsetof(struct session, slot), 0, sizeof *s - offsetof(struct session, slot));
     s->slot = slot_of(f, s);
     s->socket = socket;
     s->settings = settings;
@@ -279,7 +280,8 @@ static void enter(struct worker *w, struct session *s)
     pthread_mutex_lock(&f->lock);
     bool may_enter = f->at_door == 0 || s->is_privileged;
     pthread_mutex_unlock(&f->lock);
-    if (may_enter && place_take(f, s)) {
+    if (may_enter && place_reserve(f, s)) {
+        s->is_greeted = true;
         session_begin(w, s);
         return;
     }
@@ -316,13 +318,14 @@ void front_accept(struct worker *w, size_t listener)
             return;
         atomic_fetch_add(&f->connections, 1);
         struct session *s = session_new(f, socket, &peer, f->role->listeners[listener].number);
+        if (s)
+            socket = -1; /* the session's now */
         if (!s || !watch(f, s)) {
             atomic_fetch_add(&f->refused_at_door, 1);
             if (s)
                 front_session_end(w, s);
             continue;
         }
-        socket = -1; /* the session's now */
         enter(w, s);
     }
 }
@@ -364,7 +367,7 @@ void front_session_end(struct worker *w, struct session *s)
 
 struct idle_list {
     struct session *sessions[GIVE_WAY_AT_ONCE];
-    uint64_t since[GIVE_WAY_AT_ONCE];
+    uint64_t since[GIVE_WAY_AT_ONCE], generations[GIVE_WAY_AT_ONCE];
     size_t count, wanted;
 };
 
@@ -380,9 +383,11 @@ static void idle_note(struct idle_list *list, struct session *s, uint64_t since)
     for (size_t i = last; i > place; i--) {
         list->sessions[i] = list->sessions[i - 1];
         list->since[i] = list->since[i - 1];
+        list->generations[i] = list->generations[i - 1];
     }
     list->sessions[place] = s;
     list->since[place] = since;
+    list->generations[place] = generation_of(s);
     list->count = smaller(list->count + 1, list->wanted);
 }
 
@@ -447,7 +452,7 @@ void front_look_around(struct worker *w)
     uint64_t least = waited >= IDLE_MOST_MS - IDLE_LEAST_MS ? IDLE_LEAST_MS : IDLE_MOST_MS - waited;
     for (size_t i = 0; i < idle.count; i++) {
         struct session *s = idle.sessions[i];
-        if (now - idle.since[i] >= least && front_claim(s, generation_of(s))) {
+        if (now - idle.since[i] >= least && front_claim(s, idle.generations[i])) {
             if (may_give_way(s))
                 session_overdue(w, s, REPLY_MADE_ROOM);
             else if (!front_release(s))

@@ -3,9 +3,28 @@
 #include "roles/front.h"
 
 
-enum { ROOM_DEADLINE_MS = 60000, WINDOW_DEADLINE_MS = 5000, RECIPIENTS_A_PACKET = 800, PREFIX_LIMIT = 8192 };
+enum { ROOM_DEADLINE_MS = 60000, ROOM_LOOK_MS = 1000, WINDOW_DEADLINE_MS = 5000, RECIPIENTS_A_PACKET = 800, DECIDED_AT_ONCE = 64 };
 
 /* --- a lane -------------------------------------------------------------------------------------------------------------------------- */
+
+/* What is pending on it will not be decided by the queue any more. */
+static bool lane_is_lost(const struct front *f, struct lane *lane)
+{
+    return atomic_load(&lane->is_lost) || atomic_load(&lane->epoch) != atomic_load(&f->queue_epoch);
+}
+
+/* Somebody is to look at the lanes: something is decided, or lost, that was not told. */
+static void have_lanes_looked_at(struct front *f)
+{
+    atomic_store(&f->is_lane_due, true);
+    front_kick(f);
+}
+
+static void lane_lose(struct front *f, struct lane *lane)
+{
+    atomic_store(&lane->is_lost, true);
+    have_lanes_looked_at(f);
+}
 
 /* The lane's completer is kept out while its numbers begin anew. */
 static bool lane_hold(struct lane *lane)
@@ -14,46 +33,82 @@ static bool lane_hold(struct lane *lane)
     return atomic_compare_exchange_strong(&lane->completing, &idle, CLAIM_TAKEN);
 }
 
+static void lane_let_go(struct front *f, struct lane *lane)
+{
+    if (atomic_exchange(&lane->completing, CLAIM_IDLE) == CLAIM_AGAIN)
+        have_lanes_looked_at(f);
+}
+
+/* The window's address and the channel's number stay the same for good: other workers, whose sessions began a message here, may be looking at
+ * the one or sending to the other. They find the old queue's or the new one's, never a stranger's. */
+static bool take_window(struct lane *lane, int file, int channel)
+{
+    void *address = atomic_load(&lane->window);
+    int result = address ? memory_map_over(file, sizeof(struct window), address) : memory_map(file, sizeof(struct window), true, &address);
+    if (result)
+        return false;
+    int number = atomic_load(&lane->channel);
+    if (number < 0)
+        number = file_copy_descriptor(channel);
+    else if (file_replace_descriptor(channel, number) != 0)
+        number = -1;
+    atomic_store(&lane->window, address);
+    if (number < 0)
+        return false;
+    atomic_store(&lane->channel, number);
+    return true;
+}
+
+/* Asks the queue for a window over a channel of the lane's own. */
+static bool lane_connect(struct worker *w, struct lane *lane)
+{
+    int ours released_by(file_close) = -1, theirs released_by(file_close) = -1;
+    int ends[2];
+    if (channel_pair(ends) != 0)
+        return false;
+    ours = ends[0];
+    theirs = ends[1];
+    struct peers_lane message = {.number = lane->number};
+    struct channel_descriptors files = {.files = {theirs, w->front->wake}, .count = 2};
+    if (!link_send(role_link(w->front->role, PEERS_QUEUE), PEERS_lane, &message, &files))
+        return false;
+    file_close(&theirs);
+    struct text packet;
+    struct peers_message answer;
+    struct arena arena released_by(arena_done) = arena_new(CHANNEL_PACKET_LIMIT + 4096);
+    char *bytes = arena_take(&arena, CHANNEL_PACKET_LIMIT); /* a thread's stack is small */
+    must(bytes != NULL);
+    files.count = 0;
+    bool is_there = channel_receive(ours, bytes, WINDOW_DEADLINE_MS, &packet, &files) == CHANNEL_OK &&
+                    peers_unpack(packet, PEERS_QUEUE, PEERS_FRONT, files.count, &arena, &answer) == PEERS_OK && answer.type == PEERS_window &&
+                    take_window(lane, files.files[0], ours);
+    channel_descriptors_close(&files);
+    return is_there;
+}
+
 static bool lane_open(struct worker *w, struct lane *lane)
 {
-    int ends[2];
-    void *address = NULL;
+    struct front *f = w->front;
     if (!lane_hold(lane))
         return false; /* what was pending on the lost one is still being told */
-    struct window *old = atomic_exchange(&lane->window, NULL);
-    if (old)
-        window_abandon(old);
-    while (atomic_load(&lane->watchers)) /* they were woken */
-        thread_yield();
-    memory_unmap(old, sizeof *old);
-    int old_channel = atomic_exchange(&lane->channel, -1);
-    file_close(&old_channel);
-    lane->position = lane->sequence = lane->completed = 0;
-    atomic_store(&lane->sent, 0);
-    if (channel_pair(ends) == 0) {
-        struct peers_lane message = {.number = lane->number};
-        struct channel_descriptors files = {.files = {ends[1], w->front->wake}, .count = 2};
-        bool sent = link_send(role_link(w->front->role, PEERS_QUEUE), PEERS_lane, &message, &files);
-        file_close(&ends[1]);
-        struct text packet;
-        struct peers_message answer;
-        struct arena arena released_by(arena_done) = arena_new(CHANNEL_PACKET_LIMIT + 4096);
-        char *bytes = arena_take(&arena, CHANNEL_PACKET_LIMIT); /* a thread's stack is small */
-        must(bytes != NULL);
-        files.count = 0;
-        if (sent && channel_receive(ends[0], bytes, WINDOW_DEADLINE_MS, &packet, &files) == CHANNEL_OK &&
-            peers_unpack(packet, PEERS_QUEUE, PEERS_FRONT, files.count, &arena, &answer) == PEERS_OK && answer.type == PEERS_window)
-            ignored(memory_map(files.files[0], sizeof(struct window), true, &address)); /* NULL tells */
-        channel_descriptors_close(&files);
-        if (address)
-            atomic_store(&lane->channel, ends[0]);
-        else
-            file_close(&ends[0]);
+    if (atomic_load(&lane->completed) != atomic_load(&lane->sent)) {
+        lane_let_go(f, lane);
+        lane_lose(f, lane);
+        return false;
     }
-    atomic_store(&lane->window, address);
-    atomic_store(&lane->is_lost, address == NULL);
-    atomic_store(&lane->completing, CLAIM_IDLE);
-    return address != NULL;
+    uint64_t epoch = atomic_load(&f->queue_epoch);
+    atomic_store(&lane->is_lost, true);
+    atomic_fetch_add(&lane->generation, 1);
+    lane->position = lane->sequence = 0;
+    atomic_store(&lane->completed, 0);
+    atomic_store(&lane->sent, 0);
+    bool is_open = lane_connect(w, lane);
+    if (is_open) {
+        atomic_store(&lane->epoch, epoch);
+        atomic_store(&lane->is_lost, false);
+    }
+    lane_let_go(f, lane);
+    return is_open;
 }
 
 static struct lane *lane_of(struct worker *w)
@@ -61,7 +116,7 @@ static struct lane *lane_of(struct worker *w)
     struct lane *lane = w->lane;
     if (!lane)
         return NULL;
-    if (lane->channel < 0 || atomic_load(&lane->is_lost)) {
+    if (atomic_load(&lane->channel) < 0 || lane_is_lost(w->front, lane)) {
         front_before_waiting(w);
         bool is_open = lane_open(w, lane);
         front_after_waiting(w);
@@ -71,23 +126,41 @@ static struct lane *lane_of(struct worker *w)
     return lane;
 }
 
-/* Puts octets into the ring and tells where they begin. */
-static bool put(struct worker *w, struct lane *lane, struct text octets, uint64_t *ret_place)
+/* Waits until the lane's ring has room up to end; not longer than its queue lives. */
+static bool wait_for_room(struct worker *w, struct lane *lane, uint64_t end)
 {
     struct window *window = atomic_load(&lane->window);
-    uint64_t end = lane->position + octets.length;
-    must(octets.length <= WINDOW_SIZE);
-    if (end > atomic_load(&window->consumed) + WINDOW_SIZE) {
-        front_before_waiting(w);
-        bool has_room = window_wait_for_room(window, end, ROOM_DEADLINE_MS);
-        front_after_waiting(w);
-        if (!has_room)
-            return false;
-    }
+    if (end <= atomic_load(&window->consumed) + WINDOW_SIZE)
+        return true;
+    bool has_room = false;
+    front_before_waiting(w);
+    for (int waited = 0; !has_room && waited < ROOM_DEADLINE_MS && !lane_is_lost(w->front, lane); waited += ROOM_LOOK_MS)
+        has_room = window_wait_for_room(window, end, ROOM_LOOK_MS);
+    front_after_waiting(w);
+    return has_room;
+}
+
+/* Puts octets into the ring and tells where they begin; all of them or none. */
+static bool put(struct worker *w, struct lane *lane, struct text octets, struct text behind, uint64_t *ret_place)
+{
+    must(octets.length + behind.length <= WINDOW_SIZE);
+    if (!wait_for_room(w, lane, lane->position + octets.length + behind.length))
+        return false;
+    struct window *window = atomic_load(&lane->window);
     window_put(window, lane->position, octets);
+    window_put(window, lane->position + octets.length, behind);
     *ret_place = lane->position;
-    lane->position = end;
+    lane->position += octets.length + behind.length;
     return true;
+}
+
+/* One that can't be sent to is opened anew: the queue has closed it. */
+static bool lane_send(struct worker *w, struct lane *lane, enum peers_type type, const void *fields)
+{
+    if (peer_send(atomic_load(&lane->channel), type, fields, NULL))
+        return true;
+    lane_lose(w->front, lane);
+    return false;
 }
 
 /* --- in front of the message --------------------------------------------------------------------------------------------------------- */
@@ -188,28 +261,30 @@ bool message_begin(struct worker *w, struct session *s, const struct envelope *f
     s->is_broken = s->is_marked = false;
     s->streamed = 0;
     s->lane = NULL;
-    s->queue_epoch = atomic_load(&w->front->queue_epoch);
     s->id = queue_id_make(w->front->role->boot, lane->number, ++lane->counter);
     append_trace(&s->trace, s, &e);
     return true;
 }
 
+/* The queue still has what the session has sent of its message. */
+static bool has_its_parts(const struct front *f, const struct session *s)
+{
+    return !s->lane || (!lane_is_lost(f, s->lane) && atomic_load(&s->lane->generation) == s->lane_generation);
+}
+
 /* The octets of one message reach the queue in order although another worker may have sent the ones before: the queue has copied those. */
 static bool is_behind_earlier_parts(struct worker *w, struct session *s, struct lane *lane)
 {
-    if (!s->lane || s->lane == lane)
-        return true;
-    atomic_fetch_add(&s->lane->watchers, 1);
-    struct window *window = atomic_load(&s->lane->window);
-    bool is_the_same = window && s->queue_epoch == atomic_load(&w->front->queue_epoch); /* not one that was opened since */
-    bool is_copied = is_the_same && atomic_load(&window->consumed) >= s->lane_end;
-    if (is_the_same && !is_copied) {
-        front_before_waiting(w);
-        is_copied = window_wait_for_room(window, s->lane_end + WINDOW_SIZE, ROOM_DEADLINE_MS);
-        front_after_waiting(w);
-    }
-    atomic_fetch_sub(&s->lane->watchers, 1);
-    return is_copied;
+    if (!has_its_parts(w->front, s))
+        return false;
+    return !s->lane || s->lane == lane || (wait_for_room(w, s->lane, s->lane_end + WINDOW_SIZE) && has_its_parts(w->front, s));
+}
+
+static void note_lane(struct session *s, struct lane *lane)
+{
+    s->lane = lane;
+    s->lane_generation = atomic_load(&lane->generation);
+    s->lane_end = lane->position;
 }
 
 /* Octets go to the queue ahead of the take. */
@@ -217,12 +292,11 @@ static bool stream(struct worker *w, struct session *s, struct text octets)
 {
     struct lane *lane = lane_of(w);
     uint64_t place;
-    if (!lane || s->queue_epoch != atomic_load(&w->front->queue_epoch) || !is_behind_earlier_parts(w, s, lane) || !put(w, lane, octets, &place))
+    if (!lane || !is_behind_earlier_parts(w, s, lane) || !put(w, lane, octets, TEXT_NONE, &place))
         return false;
-    s->lane = lane;
-    s->lane_end = place + octets.length;
+    note_lane(s, lane);
     struct peers_message_part part = {.id = s->id, .at = s->streamed, .place = place, .length = octets.length};
-    if (!peer_send(lane->channel, PEERS_message_part, &part, NULL))
+    if (!lane_send(w, lane, PEERS_message_part, &part))
         return false;
     s->streamed += octets.length;
     return true;
@@ -255,7 +329,7 @@ bool message_add(struct worker *w, struct session *s, struct text octets)
 
 void message_drop(struct worker *w, struct session *s)
 {
-    if (s->has_message && s->lane && s->queue_epoch == atomic_load(&w->front->queue_epoch)) {
+    if (s->has_message && s->lane && has_its_parts(w->front, s)) {
         struct peers_message_drop drop = {.id = s->id};
         ignored(peer_send(atomic_load(&s->lane->channel), PEERS_message_drop, &drop, NULL)); /* a lost queue has dropped it */
     }
@@ -268,31 +342,45 @@ void message_drop(struct worker *w, struct session *s)
 
 /* --- the take ------------------------------------------------------------------------------------------------------------------------ */
 
-/* Recipients beyond what one packet bears go ahead of it. */
-static bool send_recipients(struct lane *lane, const struct session *s, struct envelope *e)
+/* As many of the first recipients as one packet bears; 0: not even one. */
+static size_t pack_ahead(const struct envelope *rest, struct buffer *packed)
 {
-    while (e->recipient_count > RECIPIENTS_A_PACKET) {
-        struct buffer packed released_by(buffer_done) = buffer_new(65536);
-        struct envelope some = {.recipients = e->recipients, .recipient_count = smaller(RECIPIENTS_A_PACKET / 4, e->recipient_count)};
-        struct peers_message_recipients message = {.id = s->id};
-        if (!envelope_pack(&packed, &some))
+    for (size_t count = smaller(RECIPIENTS_A_PACKET, rest->recipient_count - 1); count > 0; count /= 2) {
+        struct envelope some = {.recipients = rest->recipients, .recipient_count = count};
+        buffer_clear(packed);
+        if (envelope_pack(packed, &some))
+            return count;
+    }
+    return 0;
+}
+
+/* Recipients beyond what one packet bears go ahead of it; packed gets the envelope with the rest. */
+static bool send_recipients(struct worker *w, struct lane *lane, struct session *s, const struct envelope *whole, struct buffer *packed)
+{
+    struct envelope rest = *whole;
+    while (rest.recipient_count > RECIPIENTS_A_PACKET || !envelope_pack(packed, &rest)) {
+        struct buffer ahead released_by(buffer_done) = buffer_new(65536);
+        size_t count = rest.recipient_count > 1 ? pack_ahead(&rest, &ahead) : 0;
+        struct peers_message_recipients message = {.id = s->id, .packed = buffer_text(&ahead)};
+        buffer_clear(packed);
+        note_lane(s, lane);
+        if (count == 0 || !lane_send(w, lane, PEERS_message_recipients, &message))
             return false;
-        message.packed = buffer_text(&packed);
-        if (!peer_send(lane->channel, PEERS_message_recipients, &message, NULL))
-            return false;
-        e->recipients += some.recipient_count;
-        e->recipient_count -= some.recipient_count;
+        rest.recipients += count;
+        rest.recipient_count -= count;
     }
     return true;
 }
 
-static bool send_take(struct worker *w, struct lane *lane, struct session *s, struct envelope *e, struct text trace)
+static bool send_take(struct worker *w, struct lane *lane, struct session *s, const struct envelope *e, struct text trace)
 {
     struct buffer packed released_by(buffer_done) = buffer_new(65536);
-    struct peers_message_take take = {.id = s->id, .at = s->streamed, .length = trace.length + s->body.length, .ticket = buffer_text(&s->ticket)};
-    uint64_t behind;
-    if (!is_behind_earlier_parts(w, s, lane) || !send_recipients(lane, s, e) || !envelope_pack(&packed, e) || !put(w, lane, trace, &take.place) ||
-        !put(w, lane, buffer_text(&s->body), &behind))
+    struct peers_message_take take = {.id = s->id, .at = s->streamed, .length = trace.length + s->body.length, .recipients = e->recipient_count,
+                                      .ticket = buffer_text(&s->ticket)};
+    /* a result has one place for each of so many takes: more may not be undecided at a time */
+    if (lane->sequence - atomic_load(&lane->completed) >= WINDOW_RESULTS - 1)
+        return false;
+    if (!is_behind_earlier_parts(w, s, lane) || !send_recipients(w, lane, s, e, &packed) || !put(w, lane, trace, buffer_text(&s->body), &take.place))
         return false;
     buffer_done(&s->body);
     buffer_done(&s->trace);
@@ -301,9 +389,9 @@ static bool send_take(struct worker *w, struct lane *lane, struct session *s, st
     _Atomic(struct session *) *pending = &lane->pending[take.sequence % WINDOW_RESULTS];
     atomic_store(pending, s);
     atomic_store(&lane->sent, take.sequence);
-    if (peer_send(lane->channel, PEERS_message_take, &take, NULL))
+    if (lane_send(w, lane, PEERS_message_take, &take) && !lane_is_lost(w->front, lane))
         return true;
-    /* whoever takes it out of the slot tells the session */
+    /* Perhaps it was lost after the lost one's sessions were told. Whoever takes it out of its place tells the session. */
     return atomic_exchange(pending, NULL) == NULL;
 }
 
@@ -324,7 +412,7 @@ static void tell_taken(struct session *s, const struct smtp_event *event, const 
 bool message_take(struct worker *w, struct session *s, const struct smtp_event *event)
 {
     struct lane *lane = !s->has_message || s->is_broken ? NULL : lane_of(w);
-    if (!lane || s->queue_epoch != atomic_load(&w->front->queue_epoch))
+    if (!lane)
         return false;
     char name[24];
     struct buffer address released_by(buffer_done) = buffer_new(SOCKET_ADDRESS_LIMIT);
@@ -337,56 +425,66 @@ bool message_take(struct worker *w, struct session *s, const struct smtp_event *
 
 /* --- what was decided ---------------------------------------------------------------------------------------------------------------- */
 
-static void complete(struct worker *w, struct lane *lane, bool is_lost)
+struct decided {
+    struct session *session;
+    enum window_result result;
+};
+
+/* Who holds completing takes the next ones out of their places. */
+static size_t gather(struct front *f, struct lane *lane, struct decided *list, size_t limit)
 {
     struct window *window = atomic_load(&lane->window);
     uint64_t durable = window ? atomic_load_explicit(&window->durable, memory_order_acquire) : 0;
-    uint64_t sent = atomic_load(&lane->sent);
-    if (window && is_lost)
-        window_abandon(window);
+    bool is_lost = lane_is_lost(f, lane);
+    if (is_lost && window)
+        window_abandon(window); /* nobody makes room there any more */
+    uint64_t sent = atomic_load(&lane->sent), completed = atomic_load(&lane->completed);
     uint64_t until = is_lost ? sent : smaller(durable, sent);
-    while (lane->completed < until) {
-        uint64_t sequence = ++lane->completed;
+    size_t count = 0;
+    while (completed < until && count < limit) {
+        uint64_t sequence = ++completed;
         enum window_result result = sequence <= durable ? (enum window_result)atomic_load(&window->results[sequence % WINDOW_RESULTS]) : WINDOW_DISK_FAILED;
         struct session *s = atomic_exchange(&lane->pending[sequence % WINDOW_RESULTS], NULL);
+        atomic_store(&lane->completed, completed);
         if (s)
-            session_decided(w, s, result);
+            list[count++] = (struct decided){.session = s, .result = result};
     }
+    return count;
 }
 
-/* Only one completes a lane at a time; who comes meanwhile makes him look again. */
-static void complete_lane(struct worker *w, struct lane *lane, bool is_lost)
+/* Only one gathers of a lane at a time; who comes meanwhile makes him look again. The sessions are told when the lane is free again: what they
+ * go on with may have to wait. */
+static void complete_lane(struct worker *w, struct lane *lane)
 {
+    struct decided list[DECIDED_AT_ONCE];
+    bool goes_on[DECIDED_AT_ONCE];
+    size_t count = 0;
     unsigned state = CLAIM_IDLE;
     while (!atomic_compare_exchange_weak(&lane->completing, &state, state == CLAIM_IDLE ? CLAIM_TAKEN : CLAIM_AGAIN))
         ;
     if (state != CLAIM_IDLE)
         return;
-    for (;;) {
-        complete(w, lane, is_lost || atomic_load(&lane->is_lost));
-        state = CLAIM_TAKEN;
-        if (atomic_compare_exchange_strong(&lane->completing, &state, CLAIM_IDLE))
-            return;
+    bool is_free = false;
+    while (!is_free && count < DECIDED_AT_ONCE) {
         atomic_store(&lane->completing, CLAIM_TAKEN);
+        count += gather(w->front, lane, list + count, DECIDED_AT_ONCE - count);
+        state = CLAIM_TAKEN;
+        is_free = atomic_compare_exchange_strong(&lane->completing, &state, CLAIM_IDLE);
     }
+    if (!is_free)
+        atomic_store(&lane->completing, CLAIM_IDLE);
+    if (count == DECIDED_AT_ONCE)
+        have_lanes_looked_at(w->front); /* another worker takes those behind them */
+    for (size_t i = 0; i < count; i++)
+        goes_on[i] = session_decided(w, list[i].session, list[i].result);
+    for (size_t i = 0; i < count; i++)
+        if (goes_on[i])
+            session_go_on(w, list[i].session);
 }
 
 void lanes_complete(struct worker *w)
 {
-    for (size_t i = 0; i < FRONT_LANES; i++) {
-        struct lane *lane = &w->front->lanes[i];
-        struct window *window = atomic_load_explicit(&lane->window, memory_order_acquire);
-        if (window)
-            complete_lane(w, lane, false);
-    }
-}
-
-void lanes_lost(struct worker *w)
-{
-    atomic_fetch_add(&w->front->queue_epoch, 1);
-    for (size_t i = 0; i < FRONT_LANES; i++) {
-        struct lane *lane = &w->front->lanes[i];
-        atomic_store(&lane->is_lost, true);
-        complete_lane(w, lane, true);
-    }
+    for (size_t i = 0; i < FRONT_LANES; i++)
+        if (lane_is_lost(w->front, &w->front->lanes[i]) || atomic_load(&w->front->lanes[i].sent) != atomic_load(&w->front->lanes[i].completed))
+            complete_lane(w, &w->front->lanes[i]);
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-enum { HANDSHAKE_MS = 60000, CLOSE_MS = 3000, DRAIN_READS = 256 };
+enum { HANDSHAKE_MS = 60000, CLOSE_MS = 3000, DRAIN_READS = 256, REFUSALS_TOLD = 10 };
 
 enum turn {
     TURN_MORE,   /* go on reading */
@@ -179,6 +179,16 @@ static void tell_refusal(struct session *s, const struct smtp_event *event, cons
                                 TEXT("recipient"), recipient, TEXT("login"), smtp_server_login(&s->machine)}, 12);
 }
 
+/* What the machine refused by itself. A session that goes on with it is only counted. */
+static void note_refusal(struct worker *w, struct session *s, const struct smtp_event *event)
+{
+    if (event->reply == REPLY_NONE || reply_row(event->reply)->code < 400)
+        return;
+    atomic_fetch_add_explicit(&w->front->refused[event->reply], 1, memory_order_relaxed);
+    if (++s->refusals <= REFUSALS_TOLD)
+        tell_refusal(s, event, &(struct smtp_answer){.reply = event->reply}, TEXT_NONE, TEXT_NONE);
+}
+
 static bool is_refusal(const struct smtp_answer *answer)
 {
     return answer->reply != REPLY_NONE && reply_row(answer->reply)->code >= 400;
@@ -280,9 +290,8 @@ static enum turn commit(struct worker *w, struct session *s, const struct smtp_e
 
 static enum turn start_tls(struct worker *w, struct session *s)
 {
-    enum turn flushed = flush(w, s);
-    if (flushed == TURN_END)
-        return TURN_END;
+    if (flush(w, s) != TURN_MORE)
+        return TURN_END; /* what is not out yet would go out encrypted */
     size_t service = (size_t)(s->service - s->settings->services);
     s->tls = tls_server_connection_new(s->settings->tls[service], s->socket);
     s->phase = SESSION_SHAKES_HANDS;
@@ -314,6 +323,7 @@ static enum turn step(struct worker *w, struct session *s, struct text *input)
             turn = flush(w, s);
             break;
         case SMTP_DONE:
+            note_refusal(w, s, &event);
             break;
         case SMTP_ASK_HELLO:
             smtp_server_answer(&s->machine, &(struct smtp_answer){.reply = REPLY_NONE}, &w->output);
@@ -399,7 +409,7 @@ static enum turn shake_hands(struct worker *w, struct session *s)
 
 static enum turn talk(struct worker *w, struct session *s)
 {
-    bool is_drained = false;
+    s->is_drained = false;
     for (;;) {
         size_t have = s->rest.length, got = 0;
         enum smtp_server_state state = s->machine.state;
@@ -407,13 +417,14 @@ static enum turn talk(struct worker *w, struct session *s)
             memcpy(w->input, s->rest.bytes, have);
         if (have == sizeof w->input)
             return TURN_END; /* the machine takes lines long before */
-        int result = is_drained && !(s->tls && tls_has_pending(s->tls)) ? EAGAIN : transport_read(s, w->input + have, sizeof w->input - have, &got);
+        int result = s->is_drained ? EAGAIN : transport_read(s, w->input + have, sizeof w->input - have, &got);
         if (result == EAGAIN)
             return TURN_PARK;
         if (result)
             return TURN_END;
         uint64_t now = clock_monotonic_ms();
         atomic_store_explicit(&s->idle_since_ms, now, memory_order_relaxed);
+        s->is_drained = !s->tls && have + got < sizeof w->input;
         struct text input = text_of(w->input, have + got);
         enum turn turn = step(w, s, &input);
         if (turn == TURN_WAITS || turn == TURN_END)
@@ -430,8 +441,6 @@ static enum turn talk(struct worker *w, struct session *s)
         turn = flush(w, s);
         if (turn != TURN_MORE)
             return turn;
-        /* a short read has emptied the socket: what comes later makes a new edge */
-        is_drained = !s->tls && have + got < sizeof w->input;
     }
 }
 
@@ -471,6 +480,7 @@ static enum turn take_turn(struct worker *w, struct session *s)
         enum turn turn = TURN_PARK;
         switch (s->phase) {
         case SESSION_AT_DOOR:
+            s->was_ready = true;
             return socket_is_ended(s->socket) ? TURN_END : TURN_PARK;
         case SESSION_SHAKES_HANDS:
             turn = shake_hands(w, s);
@@ -536,18 +546,28 @@ void session_begin(struct worker *w, struct session *s)
         smtp_server_greet(&s->machine, &w->output);
         turn = flush(w, s);
     }
+    if (s->was_ready && turn != TURN_END) /* what came at the door makes no new edge */
+        turn = take_turn(w, s);
     settle(w, s, turn);
 }
 
-void session_decided(struct worker *w, struct session *s, enum window_result result)
+bool session_decided(struct worker *w, struct session *s, enum window_result result)
 {
     s->phase = SESSION_TALKS;
     set_deadline(s, s->settings->settings->service_session_timeout);
     answer_commit(w, s, result);
     enum turn turn = flush(w, s);
+    if (turn == TURN_MORE && (s->rest.length || !s->is_drained))
+        return true;
+    settle(w, s, turn);
+    return false;
+}
+
+/* Octets that were read before, then those that are still in the socket: they make no new edge. */
+void session_go_on(struct worker *w, struct session *s)
+{
+    enum turn turn = go_on(w, s);
     if (turn == TURN_MORE)
-        turn = go_on(w, s);
-    if (turn == TURN_MORE && s->tls && tls_has_pending(s->tls))
         turn = take_turn(w, s);
     settle(w, s, turn);
 }

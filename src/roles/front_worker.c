@@ -18,6 +18,8 @@ enum { EVENTS_AT_ONCE = 32 };
 /* With the lock held. */
 void front_wait_set_listeners(struct front *f, bool is_on)
 {
+    if (is_on && atomic_load(&f->is_stopping))
+        return; /* nobody would take what waits there, and the set would tell of it again and again */
     for (size_t i = 0; i < f->role->listener_count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u64 = EVENT_LISTENER | i};
         if (f->role->listeners[i].socket < 0)
@@ -39,8 +41,8 @@ static void run_session(struct worker *w, uint64_t data)
 
 static void look_around(struct worker *w)
 {
-    if (atomic_exchange(&w->front->is_queue_lost, false))
-        lanes_lost(w);
+    if (atomic_exchange(&w->front->is_lane_due, false))
+        lanes_complete(w);
     if (atomic_exchange(&w->front->is_tick_due, false))
         front_look_around(w);
 }

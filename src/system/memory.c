@@ -58,6 +58,13 @@ int memory_map(int file, size_t size, bool is_writable, void **ret_address)
     return 0;
 }
 
+int memory_map_over(int file, size_t size, void *address)
+{
+    if (size == 0 || memory_size(file) < size)
+        return ENODATA;
+    return mmap(address, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED ? errno : 0;
+}
+
 void memory_unmap(void *address, size_t size)
 {
     if (address)

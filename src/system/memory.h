@@ -11,6 +11,8 @@ must_check int memory_new(const char *name, size_t size, int *ret_file);
 must_check int memory_new_sealed(const char *name, struct text octets, int *ret_file);
 /* Maps the first size octets; ENODATA when the file is shorter or not sealed against shrinking. */
 must_check int memory_map(int file, size_t size, bool is_writable, void **ret_address);
+/* The same, writable, in place of what is mapped at address, of the same size: who looks there meanwhile finds the old or the new. */
+must_check int memory_map_over(int file, size_t size, void *address);
 void memory_unmap(void *address, size_t size);
 /* Size of such pages; 0 for anything else. */
 size_t memory_size(int file);

@@ -2,7 +2,6 @@
 #include "system/thread.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -38,9 +37,4 @@ int thread_start(void (*function)(void *context), void *context)
     if (result)
         free(beginning);
     return result;
-}
-
-void thread_yield(void)
-{
-    ignored(sched_yield()); /* cannot fail on Linux */
 }

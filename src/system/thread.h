@@ -9,7 +9,5 @@ enum { THREAD_STACK = 256 * 1024 };
 
 /* Detached; all signals are blocked in it. 0 or errno. */
 must_check int thread_start(void (*function)(void *context), void *context);
-/* Lets others run: for the moment until one of them has noticed. */
-void thread_yield(void);
 
 #endif
