@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FLOOR_OCTETS = 64 << 20, FLOOR_INODES = 200, MAP_LIMIT = 1 << 20 };
+enum { FLOOR_OCTETS = 64 << 20, FLOOR_INODES = 200, MAP_LIMIT = 1 << 20, ENDED_LIMIT = 1 << 30 };
 
 /* --- start --------------------------------------------------------------------------------------------------------------------------- */
 
@@ -58,8 +58,20 @@ static void recovered(void *context, const struct spool_message *message)
         mail.recipients[u->recipient].flags = u->flags;
     }
     queue_add_errands(q, &mail, TEXT_NONE);
-    queue_finish_mail(q, &mail);
+    if (queue_mail_is_done(&mail)) /* the kill came between the last result and the end; nothing may be written yet */
+        must(buffer_append(&q->ended, text_of((const char *)&message->id, sizeof message->id)));
     arena_done(&mail.arena);
+}
+
+static void remove_ended(struct queue *q)
+{
+    struct text rest = buffer_text(&q->ended);
+    while (rest.length) {
+        uint64_t id;
+        memcpy(&id, text_take(&rest, sizeof id).bytes, sizeof id);
+        ignored(spool_remove(q->spool, id)); /* else the next start does it */
+    }
+    buffer_done(&q->ended);
 }
 
 static bool prepare(struct role *role)
@@ -76,6 +88,7 @@ static bool prepare(struct role *role)
     q->routes = map_new(QUEUE_ROUTES + 1, random_number());
     q->asked_routes = map_new(MAP_LIMIT, random_number());
     q->deliveries = map_new(MAP_LIMIT, random_number());
+    q->ended = buffer_new(ENDED_LIMIT);
     q->mailbox.window_file = q->relay.window_file = -1;
     for (size_t i = 0; i < QUEUE_LANES; i++)
         q->lanes[i] = (struct queue_lane){.queue = q, .channel = -1, .wake = -1};
@@ -106,6 +119,7 @@ static void begin(struct role *role)
         queue_spool_failed(q, &trouble);
         return;
     }
+    remove_ended(q);
     ignored(buffer_append_number(&waiting, spool_facts(q->spool).waiting)); /* fits */
     ignored(buffer_append_number(&took, clock_monotonic_ms() - began));     /* fits */
     role_event(role, RECORD_NOTICE, TEXT("queue-open"), (struct text[]){TEXT("waiting"), buffer_text(&waiting), TEXT("milliseconds"), buffer_text(&took)}, 4);
@@ -133,10 +147,10 @@ static void message(struct role *role, struct link *from, const struct peers_mes
         queue_route_answer(q, &m->route_answer);
         break;
     case PEERS_delivered:
-        queue_delivered(q, &m->delivered);
+        queue_delivered(q, from, &m->delivered);
         break;
     case PEERS_body_ask:
-        queue_body_asked(q, &m->body_ask);
+        queue_body_asked(q, from, &m->body_ask);
         break;
     case PEERS_command_ask:
         queue_command(q, from, &m->command_ask);
@@ -166,6 +180,8 @@ static void unlinked(struct role *role, struct link *link)
         queue_receiver_lost(q, &q->relay);
     else if (link->remote == PEERS_VAULT)
         queue_routes_lost(q);
+    else if (link->remote == PEERS_FRONT)
+        queue_lanes_close(q); /* before the next front opens its own: one group is never told to two of them */
 }
 
 static void settings_changed(struct role *role, const struct settings *before)
@@ -218,5 +234,5 @@ int main(void)
         .settings_changed = settings_changed,
         .stop = stop,
     };
-    return role_main(&program, &queue);
+    _exit(role_main(&program, &queue)); /* the threads are at work: nothing is taken apart under them */
 }

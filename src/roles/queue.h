@@ -55,8 +55,9 @@ struct incoming {
 struct late_take {
     struct late_take *next;
     struct queue_lane *lane;
-    uint64_t sequence, id;
+    uint64_t sequence, id, length;
     struct buffer body, envelope;
+    struct spool_large *large; /* in place of body */
 };
 
 /* A take in a group. */
@@ -79,7 +80,7 @@ struct recipient_facts {
     bool is_routed;
     bool is_asked;
     struct route route; /* in the mail's arena */
-    struct text forwards[64];
+    struct text *forwards; /* in the arena too */
     size_t forward_count;
     uint64_t quota;
     struct text last_result; /* packed; in the arena */
@@ -109,6 +110,7 @@ struct work {
     struct text destination; /* copied in octets */
     char destination_octets[512];
     bool is_expired;
+    int64_t age_ms; /* of the errand as it began: the schedule's, which a jump of the clock does not change */
     struct link *to;
     uint64_t slot;
     uint64_t delivery; /* 0: none is out */
@@ -142,6 +144,7 @@ struct queue {
     bool is_update_due; /* update_timer is set */
     struct queue_lane lanes[QUEUE_LANES];
     struct map incoming; /* id as eight octets -> struct incoming */
+    uint64_t open_octets; /* of them, in memory */
     bool is_paused;      /* lanes are not read: takes are late */
     struct late_take *late_first, *late_last;
     struct take_list collected, written;
@@ -170,6 +173,7 @@ struct queue {
     struct loop_timer *stop_timer;
     bool is_pumping;
     bool is_held_back; /* an administrator has paused deliveries */
+    struct buffer ended; /* ids (uint64_t) of messages found at the start that only wait to be removed */
 };
 
 struct text queue_key(uint64_t number, char octets[8]);
@@ -206,8 +210,9 @@ void queue_taken_durable(struct queue *q, uint64_t id);
 void queue_mail_routed(struct queue *q, struct mail *mail);
 void queue_pump(struct queue *q);
 void queue_pump_later(void *context);
-void queue_delivered(struct queue *q, const struct peers_delivered *delivered);
-void queue_body_asked(struct queue *q, const struct peers_body_ask *ask);
+/* from: only the one that a delivery went to may speak of it. */
+void queue_delivered(struct queue *q, const struct link *from, const struct peers_delivered *delivered);
+void queue_body_asked(struct queue *q, const struct link *from, const struct peers_body_ask *ask);
 void queue_receiver_open(struct queue *q, struct receiver *r, struct link *link, uint64_t slots);
 void queue_receiver_lost(struct queue *q, struct receiver *r);
 void queue_add_errands(struct queue *q, struct mail *mail, struct text except);

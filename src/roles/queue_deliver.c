@@ -58,17 +58,23 @@ static void add_errand(struct queue *q, const struct mail *mail, uint32_t recipi
         schedule_destination_limit(&q->schedule, number, DELIVERY_SLOTS_MAILBOX, false, now);
 }
 
-/* An errand for each destination but the one named. */
-void queue_add_errands(struct queue *q, struct mail *mail, struct text except)
+static void add_errands_of(struct queue *q, struct mail *mail, enum spool_state state, struct text except)
 {
     struct buffer key released_by(buffer_done) = buffer_new(512);
     for (uint32_t i = 0; i < mail->envelope.recipient_count; i++) {
-        if (mail->recipients[i].state != SPOOL_WAITING && mail->recipients[i].state != SPOOL_HELD)
+        if (mail->recipients[i].state != state)
             continue;
         struct text destination = destination_of(mail, i, &key);
         if (!text_equals(destination, except) || except.length == 0)
             add_errand(q, mail, i, destination);
     }
+}
+
+/* An errand for each destination but the one named. Who waits comes first: a recipient that is held may not hold the others there. */
+void queue_add_errands(struct queue *q, struct mail *mail, struct text except)
+{
+    add_errands_of(q, mail, SPOOL_WAITING, except);
+    add_errands_of(q, mail, SPOOL_HELD, except);
     mail->is_fresh = false;
 }
 
@@ -160,7 +166,7 @@ static enum outcome_next settle(struct work *w, uint32_t place, const struct res
     struct recipient_facts *facts = &mail->recipients[recipient];
     struct buffer packed released_by(buffer_done) = buffer_new(SPOOL_RESULT_LIMIT);
     struct result result = *said;
-    enum outcome_next next = outcome_judge(q->role->settings, said, mail->envelope.arrived_ms, clock_wall_ms(), &result);
+    enum outcome_next next = outcome_judge(q->role->settings, said, clock_wall_ms() - w->age_ms, clock_wall_ms(), &result);
     facts->attempts++;
     facts->tried_ms = clock_wall_ms();
     if (!result_pack(&packed, &result))
@@ -211,6 +217,15 @@ static void report_all(struct work *w, size_t first, size_t count, const enum ou
     free(results);
 }
 
+/* The kept copy is delivered; a loop ends here. */
+static void forward_copy(struct queue *q, struct mail *mail, uint32_t recipient)
+{
+    char name[QUEUE_ID_LENGTH];
+    struct result result = queue_forward(q, mail, recipient);
+    if (result.class == RESULT_DEFERRED)
+        role_event(q->role, RECORD_ALARM, TEXT("forward-failed"), (struct text[]){TEXT("id"), queue_id_text(mail->id, name), TEXT("why"), result.text}, 4);
+}
+
 static void settle_batch(struct work *w, const struct result *said)
 {
     size_t first = w->next, count = w->batch;
@@ -224,7 +239,7 @@ static void settle_batch(struct work *w, const struct result *said)
         if (facts->state == SPOOL_FAILED_FOR_GOOD)
             facts->state = SPOOL_DONE;
         if (next[i] == OUTCOME_DONE && facts->route.kind == ROUTE_MAILBOX && facts->forward_count)
-            (void)queue_forward(w->queue, w->mail, w->indexes[first + i]); /* a loop ends here: the kept copy is delivered */
+            forward_copy(w->queue, w->mail, w->indexes[first + i]);
         queue_update(w->queue, w->mail, w->indexes[first + i], facts->flags, &facts->last_result, 0);
     }
     free(next);
@@ -449,8 +464,9 @@ void queue_mail_routed(struct queue *q, struct mail *mail)
     queue_pump_later(q);
 }
 
-static void warn(struct queue *q, struct mail *mail)
+static void warn(struct queue *q, struct mail *mail, int64_t age_ms)
 {
+    int64_t now = clock_wall_ms();
     uint32_t *late = calloc(larger(mail->envelope.recipient_count, 1), sizeof *late);
     struct result *results = calloc(larger(mail->envelope.recipient_count, 1), sizeof *results);
     size_t count = 0;
@@ -460,7 +476,7 @@ static void warn(struct queue *q, struct mail *mail)
         if (facts->state != SPOOL_WAITING || (facts->flags & 1))
             continue;
         facts->flags |= 1;
-        if (outcome_warning_due(q->role->settings, &mail->envelope.recipients[i], mail->envelope.arrived_ms, clock_wall_ms(), false)) {
+        if (outcome_warning_due(q->role->settings, &mail->envelope.recipients[i], now - age_ms, now, false)) {
             late[count] = i;
             if (!result_unpack(facts->last_result, &results[count]))
                 results[count] = (struct result){.class = RESULT_DEFERRED, .enhanced = TEXT("4.4.7"), .stage = TEXT("connect"), .text = TEXT("Not delivered yet")};
@@ -489,7 +505,8 @@ static void begin(struct queue *q, const struct schedule_errand *errand, bool is
     struct work *w = calloc(1, sizeof *w);
     must(w != NULL);
     struct text name = text_first(schedule_destination_name(&q->schedule, errand->destination), sizeof w->destination_octets);
-    *w = (struct work){.queue = q, .handle = errand->handle, .mail = mail, .is_expired = is_expired, .arena = arena_new(WORK_ARENA)};
+    *w = (struct work){.queue = q, .handle = errand->handle, .mail = mail, .is_expired = is_expired, .age_ms = (int64_t)errand->age_ms,
+                       .arena = arena_new(WORK_ARENA)};
     memcpy(w->destination_octets, name.bytes, name.length);
     w->destination = text_of(w->destination_octets, name.length);
     mail->holders++;
@@ -516,7 +533,7 @@ void queue_pump(struct queue *q)
         struct mail *mail = queue_mail_open(q, errand.message);
         if (mail) {
             mail->holders++;
-            warn(q, mail);
+            warn(q, mail, (int64_t)errand.age_ms);
             mail->holders--;
             queue_mail_release(q, mail);
         }
@@ -542,11 +559,11 @@ static bool says_unreachable(const struct result *r)
     return r->class == RESULT_DEFERRED && (text_equals(r->stage, TEXT("connect")) || text_equals(r->stage, TEXT("dns")));
 }
 
-void queue_delivered(struct queue *q, const struct peers_delivered *delivered)
+void queue_delivered(struct queue *q, const struct link *from, const struct peers_delivered *delivered)
 {
     char octets[8];
     struct work *w = map_find(&q->deliveries, queue_key(delivered->delivery, octets));
-    if (!w)
+    if (!w || w->to != from)
         return;
     struct result *said = calloc(larger(w->batch, 1), sizeof *said);
     must(said != NULL);
@@ -573,12 +590,12 @@ void queue_delivered(struct queue *q, const struct peers_delivered *delivered)
     work_end(w);
 }
 
-void queue_body_asked(struct queue *q, const struct peers_body_ask *ask)
+void queue_body_asked(struct queue *q, const struct link *from, const struct peers_body_ask *ask)
 {
     char octets[8];
     struct work *w = map_find(&q->deliveries, queue_key(ask->delivery, octets));
     size_t length = 0;
-    if (!w || !w->to)
+    if (!w || w->to != from)
         return;
     if (!fill_slot(q, w, receiver_of(q, w), ask->at, &length))
         length = 0; /* the receiver gives up for now: a short body is a failure of ours */

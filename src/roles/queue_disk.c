@@ -136,6 +136,14 @@ static void tell_refusals(struct queue *q)
     q->collected.count = 0;
 }
 
+static void begin_chore(struct queue *q)
+{
+    struct spool_chore *chore = spool_chore_next(q->spool);
+    q->is_chore_out = chore != NULL;
+    if (chore)
+        hand_over(q, NULL, chore);
+}
+
 void queue_after_round(void *context)
 {
     struct queue *q = context;
@@ -150,12 +158,8 @@ void queue_after_round(void *context)
         loop_timer_set(q->update_timer, UPDATE_MS);
     }
     tell_refusals(q);
-    if (!q->is_chore_out) {
-        struct spool_chore *chore = spool_chore_next(q->spool);
-        q->is_chore_out = chore != NULL;
-        if (chore)
-            hand_over(q, NULL, chore);
-    }
+    if (!q->is_chore_out)
+        begin_chore(q);
 }
 
 /* Updates alone wait for others a moment, not longer: what is in memory when the role is killed is delivered twice. */
@@ -189,19 +193,24 @@ bool queue_disk_start(struct queue *q)
 
 /* --- what the queue itself writes ------------------------------------------------------------------------------------------------------ */
 
-/* The group is full: write it here and now. Rare: the loop waits for the disk. */
-static void make_room(struct queue *q)
+static bool is_awaited(struct queue *q)
 {
     pthread_mutex_lock(&q->lock);
-    while (q->is_group_out && !q->group_done) {
-        pthread_mutex_unlock(&q->lock);
-        ignored(usleep(200)); /* woken early is no harm */
-        pthread_mutex_lock(&q->lock);
-    }
+    bool is_out = (q->is_group_out || q->is_chore_out) && !q->group_done && !q->chore_done;
     pthread_mutex_unlock(&q->lock);
+    return is_out;
+}
+
+/* The group is full, or no segment is ready: write it here and now. Rare: the loop waits for the disk. */
+static void make_room(struct queue *q)
+{
+    while (is_awaited(q))
+        ignored(usleep(200)); /* woken early is no harm */
     handed_back(q, 0);
     if (!q->is_group_out)
         queue_seal(q);
+    if (!q->is_chore_out)
+        begin_chore(q);
 }
 
 enum { ROOM_TRIES = 2000 };

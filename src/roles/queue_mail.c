@@ -168,7 +168,8 @@ static void set_route(struct queue *q, struct mail *mail, uint32_t recipient, co
     facts->is_routed = true;
     facts->quota = known->quota;
     facts->forward_count = 0;
-    for (size_t i = 0; i < known->forward_count; i++)
+    facts->forwards = known->forward_count ? arena_take_array(&mail->arena, known->forward_count, sizeof *facts->forwards) : NULL;
+    for (size_t i = 0; facts->forwards && i < known->forward_count; i++)
         facts->forward_count += arena_copy(&mail->arena, known->forwards[i], &facts->forwards[facts->forward_count]);
     if (!route_decide(&mail->arena, &question, q->role->settings, &facts->route))
         facts->route = (struct route){.kind = ROUTE_LATER, .reason = ROUTE_REASON_UNAVAILABLE};

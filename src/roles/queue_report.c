@@ -47,7 +47,7 @@ static void send_to_bad_mail(struct queue *q, struct mail *mail, const struct ou
         hold(q, mail, indexes, count, TEXT("bad_mail's copy can't be written"));
 }
 
-static void send_report(struct queue *q, struct mail *mail, struct outcome_report *report)
+static void send_report(struct queue *q, struct mail *mail, struct outcome_report *report, const uint32_t *indexes, size_t count)
 {
     char name[QUEUE_ID_LENGTH], of[QUEUE_ID_LENGTH];
     struct buffer whole released_by(buffer_done) = buffer_new(outcome_report_limit(report)), to released_by(buffer_done) = buffer_new(1024);
@@ -61,6 +61,8 @@ static void send_report(struct queue *q, struct mail *mail, struct outcome_repor
     address_append(&to, &recipient.address);
     if (!outcome_report_write(&whole, report) || !queue_append_own(q, &e, buffer_text(&whole), 0, 0, &id)) {
         role_event(q->role, RECORD_ALARM, TEXT("report-failed"), (struct text[]){TEXT("id"), queue_id_text(mail->id, name)}, 2);
+        if (report->kind == OUTCOME_REPORT_FAILED) /* else nobody would ever hear of it */
+            hold(q, mail, indexes, count, TEXT("the report can't be written"));
         return;
     }
     q->reports++;
@@ -96,7 +98,7 @@ void queue_report(struct queue *q, struct mail *mail, enum outcome_report_kind k
     case OUTCOME_TO_NOBODY:
         break;
     case OUTCOME_TO_SENDER:
-        send_report(q, mail, &report);
+        send_report(q, mail, &report, indexes, count);
         break;
     case OUTCOME_TO_BAD_MAIL:
         send_to_bad_mail(q, mail, &report, indexes, count);

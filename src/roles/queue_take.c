@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PACKETS_A_TURN = 256, BODY_IN_MEMORY = 1 << 20, ENVELOPES_LIMIT = 64 << 20 };
+enum { PACKETS_A_TURN = 256, BODY_IN_MEMORY = 1 << 20, OPEN_IN_MEMORY = 256 << 20, ENVELOPES_LIMIT = 64 << 20 };
 
 /* --- what was decided ---------------------------------------------------------------------------------------------------------------- */
 
@@ -55,22 +55,26 @@ static void incoming_free(struct queue *q, struct incoming *in)
     ignored(map_remove(&q->incoming, queue_key(in->id, octets))); /* it is there */
     if (in->large)
         spool_large_abort(q->spool, &in->large);
+    q->open_octets -= in->body.length + in->recipients.length;
     buffer_done(&in->body);
     buffer_done(&in->recipients);
     free(in);
 }
 
-/* Octets of a body that is too long for the memory go into a file of its own. */
+/* Octets of a body that is too long for the memory, or came when much is there already, go into a file of its own. */
 static bool add_body(struct queue *q, struct incoming *in, struct text octets)
 {
     in->length += octets.length;
     if (in->large)
         return spool_large_write(in->large, octets) == SPOOL_OK;
-    if (in->body.length + octets.length < BODY_IN_MEMORY)
+    if (in->body.length + octets.length < BODY_IN_MEMORY && q->open_octets + octets.length <= OPEN_IN_MEMORY) {
+        q->open_octets += octets.length;
         return buffer_append(&in->body, octets);
+    }
     if (spool_large_begin(q->spool, in->id, false, &in->large) != SPOOL_OK)
         return false;
     bool written = spool_large_write(in->large, buffer_text(&in->body)) == SPOOL_OK && spool_large_write(in->large, octets) == SPOOL_OK;
+    q->open_octets -= in->body.length;
     buffer_done(&in->body);
     return written;
 }
@@ -147,10 +151,17 @@ static bool take_part(struct queue *q, struct queue_lane *lane, const struct pee
 static bool take_recipients(struct queue *q, struct queue_lane *lane, const struct peers_message_recipients *more)
 {
     struct incoming *in = find_or_make(q, lane, more->id);
-    if (!in)
-        return true; /* too many are open: told at the take */
     uint64_t length = more->packed.length;
-    return buffer_append(&in->recipients, text_of((const char *)&length, sizeof length)) && buffer_append(&in->recipients, more->packed);
+    if (!in)
+        return true; /* too many are open: told at the take, which counts them */
+    if (q->open_octets + sizeof length + length > OPEN_IN_MEMORY) {
+        incoming_free(q, in);
+        return true;
+    }
+    size_t before = in->recipients.length;
+    bool fits = buffer_append(&in->recipients, text_of((const char *)&length, sizeof length)) && buffer_append(&in->recipients, more->packed);
+    q->open_octets += in->recipients.length - before;
+    return fits;
 }
 
 /* All recipients in one envelope again. */
@@ -176,25 +187,37 @@ static bool join_recipients(struct text ahead, struct text packed, struct buffer
     return envelope_pack(ret_joined, &all);
 }
 
-/* Who logged in is proved by the vault's ticket, not by front's word. */
-static bool is_permitted(struct queue *q, struct text packed, struct text ticket)
+/* Rows of trusted with a host's name or "self" need look-ups, which only front has made. */
+static bool may_be_trusted(const struct queue *q, struct text client)
 {
-    struct arena arena released_by(arena_done) = arena_new(ENVELOPES_LIMIT);
-    struct envelope e;
-    struct ticket checked;
-    if (!envelope_unpack(packed, &arena, &e))
+    const struct settings_clients *trusted = &q->role->settings->security_trusted;
+    struct network_address address;
+    if (!network_address_parse(client, &address))
         return false;
-    if (e.login.length == 0)
-        return !text_equals(e.authorised, TEXT("auth")) && !text_equals(e.listener, TEXT("local"));
-    enum ticket_result result = ticket_check(&q->ticket_keys, ticket, e.login, clock_monotonic_ms(), &checked);
-    if (result != TICKET_OK)
-        role_event(q->role, RECORD_ALARM, TEXT("ticket-refused"), (struct text[]){TEXT("login"), e.login, TEXT("why"), ticket_result_word(result)}, 4);
-    return result == TICKET_OK;
+    for (size_t i = 0; i < trusted->count; i++)
+        if (trusted->rows[i].kind != SETTINGS_CLIENT_NETWORK)
+            return true;
+    return settings_clients_contain(trusted, &address);
 }
 
-static enum spool_result append_body(struct queue *q, const struct spool_new *new, struct text body)
+/* Who logged in is proved by the vault's ticket, not by front's word; and what front may call authorised is one of few things. There is no POP
+ * before SMTP yet that the vault could vouch for. */
+static bool is_permitted(struct queue *q, const struct envelope *e, struct text ticket)
 {
-    return spool_append(q->spool, new, body);
+    struct ticket checked;
+    bool is_listener = text_equals(e->listener, TEXT("smtp")) || text_equals(e->listener, TEXT("submission")) || text_equals(e->listener, TEXT("submissions"));
+    bool is_auth = text_equals(e->authorised, TEXT("auth")), is_trusted = text_equals(e->authorised, TEXT("trusted"));
+    if (!is_listener || (e->authorised.length && !is_auth && !is_trusted) || (is_auth && !e->login.length) || (is_trusted && !may_be_trusted(q, e->client))) {
+        role_event(q->role, RECORD_ALARM, TEXT("permission-refused"),
+                   (struct text[]){TEXT("authorised"), e->authorised, TEXT("client"), e->client, TEXT("listener"), e->listener}, 6);
+        return false;
+    }
+    if (e->login.length == 0)
+        return true;
+    enum ticket_result result = ticket_check(&q->ticket_keys, ticket, e->login, clock_monotonic_ms(), &checked);
+    if (result != TICKET_OK)
+        role_event(q->role, RECORD_ALARM, TEXT("ticket-refused"), (struct text[]){TEXT("login"), e->login, TEXT("why"), ticket_result_word(result)}, 4);
+    return result == TICKET_OK;
 }
 
 static void pause_lanes(struct queue *q, bool is_paused)
@@ -212,16 +235,28 @@ static void taken(struct queue *q, struct queue_lane *lane, uint64_t sequence, u
         role_event(q->role, RECORD_ALARM, TEXT("envelope-unreadable"), NULL, 0); /* it was read above: can't be */
 }
 
-static void put_off(struct queue *q, struct queue_lane *lane, uint64_t sequence, uint64_t id, struct buffer *body, struct text envelope)
+/* Takes what body or large hold. */
+static void put_off(struct queue *q, struct queue_lane *lane, const struct peers_message_take *take, struct text envelope, struct buffer *body,
+                    struct spool_large **large)
 {
     struct late_take *late = calloc(1, sizeof *late);
     must(late != NULL);
-    *late = (struct late_take){.lane = lane, .sequence = sequence, .id = id, .body = *body, .envelope = buffer_new(ENVELOPES_LIMIT)};
+    *late = (struct late_take){.lane = lane, .sequence = take->sequence, .id = take->id, .length = take->at + take->length, .body = *body, .large = *large,
+                               .envelope = buffer_new(ENVELOPES_LIMIT)};
     *body = buffer_new(0);
+    *large = NULL;
     must(buffer_append(&late->envelope, envelope));
     *(q->late_last ? &q->late_last->next : &q->late_first) = late;
     q->late_last = late;
     pause_lanes(q, true);
+}
+
+static void late_free(struct queue *q, struct late_take *late)
+{
+    spool_large_abort(q->spool, &late->large); /* one that was taken is gone already */
+    buffer_done(&late->body);
+    buffer_done(&late->envelope);
+    free(late);
 }
 
 void queue_takes_retry(struct queue *q)
@@ -229,16 +264,14 @@ void queue_takes_retry(struct queue *q)
     while (q->late_first) {
         struct late_take *late = q->late_first;
         struct spool_new new = {.id = late->id, .taken_ms = clock_wall_ms(), .envelope = buffer_text(&late->envelope)};
-        enum spool_result result = append_body(q, &new, buffer_text(&late->body));
+        enum spool_result result = late->large ? spool_large_commit(q->spool, &late->large, &new) : spool_append(q->spool, &new, buffer_text(&late->body));
         if (result == SPOOL_LATER && (spool_has_collected(q->spool) || q->is_group_out || q->is_chore_out))
             return; /* a group or a chore will make room */
-        taken(q, late->lane, late->sequence, late->id, buffer_text(&late->envelope), late->body.length, result == SPOOL_LATER ? SPOOL_NO_SPACE : result);
+        taken(q, late->lane, late->sequence, late->id, buffer_text(&late->envelope), late->length, result == SPOOL_LATER ? SPOOL_NO_SPACE : result);
         q->late_first = late->next;
         if (!q->late_first)
             q->late_last = NULL;
-        buffer_done(&late->body);
-        buffer_done(&late->envelope);
-        free(late);
+        late_free(q, late);
     }
     if (q->is_paused)
         pause_lanes(q, false);
@@ -262,55 +295,82 @@ static enum spool_result append_from_window(struct queue *q, struct queue_lane *
     return result;
 }
 
+/* SPOOL_LATER leaves the body in in. */
 static enum spool_result append_joined(struct queue *q, struct queue_lane *lane, const struct peers_message_take *take, const struct spool_new *new,
-                                       struct incoming *in, struct buffer *late_body)
+                                       struct incoming *in)
 {
     static char octets[WINDOW_SIZE];
     must(window_copy(lane->window, take->place, (size_t)take->length, octets));
     if (!add_body(q, in, text_of(octets, (size_t)take->length)))
         return SPOOL_NO_SPACE;
-    if (in->large)
-        return spool_large_commit(q->spool, &in->large, new); /* needs no room in the group but for its record */
-    enum spool_result result = q->late_first ? SPOOL_LATER : append_body(q, new, buffer_text(&in->body));
-    if (result == SPOOL_LATER) {
-        *late_body = in->body;
-        in->body = buffer_new(0);
+    if (q->late_first)
+        return SPOOL_LATER;
+    return in->large ? spool_large_commit(q->spool, &in->large, new) : spool_append(q->spool, new, buffer_text(&in->body));
+}
+
+static void take_body(struct queue *q, struct queue_lane *lane, const struct peers_message_take *take, struct incoming *in, struct text packed)
+{
+    struct spool_new new = {.id = take->id, .taken_ms = clock_wall_ms(), .envelope = packed};
+    struct buffer late_body = buffer_new(BODY_IN_MEMORY + WINDOW_SIZE);
+    struct spool_large *none = NULL;
+    enum spool_result result = in ? append_joined(q, lane, take, &new, in) : append_from_window(q, lane, take, &new, &late_body);
+    if (result != SPOOL_LATER) {
+        taken(q, lane, take->sequence, take->id, packed, take->at + take->length, result);
+    } else if (in) {
+        q->open_octets -= in->body.length; /* of which there are few: the lanes are not read then */
+        put_off(q, lane, take, packed, &in->body, &in->large);
+    } else {
+        put_off(q, lane, take, packed, &late_body, &none);
     }
-    return result;
+    buffer_done(&late_body);
+}
+
+static bool is_lanes_id(uint64_t id)
+{
+    return id != 0 && (id >> 32 & 0xff) < QUEUE_LANES; /* those of our own are ours to give */
+}
+
+/* Its parts, or the recipients ahead, may have been thrown away for want of room. */
+static bool is_whole(struct queue *q, const struct peers_message_take *take, const struct incoming *in, uint64_t recipients)
+{
+    char id[QUEUE_ID_LENGTH];
+    uint64_t length = in ? in->length : 0;
+    if (take->at == length && take->recipients == recipients)
+        return true;
+    struct buffer why released_by(buffer_done) = buffer_new(200);
+    ignored(buffer_append_format(&why, "%llu octets came of %llu, %llu recipients of %llu", (unsigned long long)length, (unsigned long long)take->at,
+                                 (unsigned long long)recipients, (unsigned long long)take->recipients)); /* fits */
+    role_event(q->role, RECORD_ALARM, TEXT("message-incomplete"), (struct text[]){TEXT("id"), queue_id_text(take->id, id), TEXT("why"), buffer_text(&why)}, 4);
+    return false;
 }
 
 static bool take_message(struct queue *q, struct queue_lane *lane, const struct peers_message_take *take)
 {
     struct incoming *in = find(q, take->id);
-    struct buffer joined released_by(buffer_done) = buffer_new(ENVELOPES_LIMIT), late_body = buffer_new(BODY_IN_MEMORY + WINDOW_SIZE);
+    struct buffer joined released_by(buffer_done) = buffer_new(ENVELOPES_LIMIT);
+    struct arena arena released_by(arena_done) = arena_new(ENVELOPES_LIMIT);
     struct text packed = take->envelope;
-    if (!is_next(lane, take->place, take->length) || take->sequence != lane->sequence + 1 || take->id == 0)
+    struct envelope e;
+    if (!is_next(lane, take->place, take->length) || take->sequence != lane->sequence + 1)
         return false;
     lane->sequence = take->sequence;
-    enum spool_result result = SPOOL_OK;
     if (in && in->recipients.length) {
         if (!join_recipients(buffer_text(&in->recipients), packed, &joined))
             return false;
         packed = buffer_text(&joined);
     }
-    struct spool_new new = {.id = take->id, .taken_ms = clock_wall_ms(), .envelope = packed};
-    uint64_t length = take->at + take->length;
-    if (!is_permitted(q, packed, take->ticket)) {
+    if (!envelope_unpack(packed, &arena, &e) || e.recipient_count == 0)
+        return false;
+    if (!is_permitted(q, &e, take->ticket))
         note_take(q, lane, take->sequence, 0, WINDOW_NOT_PERMITTED);
-    } else if (take->at != (in ? in->length : 0)) {
-        note_take(q, lane, take->sequence, 0, WINDOW_DISK_FULL); /* its parts were thrown away for want of room */
-    } else {
-        result = in ? append_joined(q, lane, take, &new, in, &late_body) : append_from_window(q, lane, take, &new, &late_body);
-        if (result == SPOOL_LATER)
-            put_off(q, lane, take->sequence, take->id, &late_body, packed);
-        else
-            taken(q, lane, take->sequence, take->id, packed, length, result);
-    }
+    else if (!is_whole(q, take, in, e.recipient_count))
+        note_take(q, lane, take->sequence, 0, WINDOW_DISK_FULL);
+    else
+        take_body(q, lane, take, in, packed);
     lane->position += take->length;
     window_consumed(lane->window, lane->position);
     if (in)
         incoming_free(q, in);
-    buffer_done(&late_body);
     return true;
 }
 
@@ -318,11 +378,11 @@ static bool take_packet(struct queue *q, struct queue_lane *lane, const struct p
 {
     switch ((int)m->type) { /* what may come over a lane */
     case PEERS_message_part:
-        return take_part(q, lane, &m->message_part);
+        return is_lanes_id(m->message_part.id) && take_part(q, lane, &m->message_part);
     case PEERS_message_take:
-        return take_message(q, lane, &m->message_take);
+        return is_lanes_id(m->message_take.id) && take_message(q, lane, &m->message_take);
     case PEERS_message_recipients:
-        return take_recipients(q, lane, &m->message_recipients);
+        return is_lanes_id(m->message_recipients.id) && take_recipients(q, lane, &m->message_recipients);
     case PEERS_message_drop: {
         struct incoming *in = find(q, m->message_drop.id);
         if (in)
@@ -334,11 +394,15 @@ static bool take_packet(struct queue *q, struct queue_lane *lane, const struct p
     }
 }
 
-static void lane_ready(void *context, unsigned ready not_used)
+static void lane_ready(void *context, unsigned ready)
 {
     static char bytes[CHANNEL_PACKET_LIMIT];
     struct queue_lane *lane = context;
     struct queue *q = lane->queue;
+    if (q->is_paused && (ready & LOOP_HUNG_UP)) { /* nobody waits for what it still holds, and this would come again and again */
+        lane_close(q, lane);
+        return;
+    }
     for (int i = 0; i < PACKETS_A_TURN && lane->is_used && !q->is_paused; i++) {
         struct text packet;
         struct channel_descriptors files;
@@ -360,6 +424,15 @@ static void lane_ready(void *context, unsigned ready not_used)
     }
 }
 
+/* What front gave as a channel may be anything: it may not make us wait. */
+static bool send_window(int channel, int file)
+{
+    struct buffer packed released_by(buffer_done) = buffer_new(64);
+    struct peers_window window = {.size = sizeof(struct window)};
+    struct channel_descriptors files = {.files = {file}, .count = 1};
+    return peers_pack(&packed, PEERS_window, &window) && channel_send(channel, buffer_text(&packed), &files, false) == CHANNEL_OK;
+}
+
 void queue_lane_open(struct queue *q, const struct channel_descriptors *files, uint64_t number)
 {
     int file released_by(file_close) = -1;
@@ -369,10 +442,9 @@ void queue_lane_open(struct queue *q, const struct channel_descriptors *files, u
     struct queue_lane *lane = &q->lanes[number];
     if (lane->is_used)
         lane_close(q, lane);
-    struct peers_window window = {.size = sizeof(struct window)};
     int channel = file_copy_descriptor(files->files[0]), wake = file_copy_descriptor(files->files[1]);
     if (channel < 0 || wake < 0 || memory_new("window", sizeof(struct window), &file) != 0 || memory_map(file, sizeof(struct window), true, &address) != 0 ||
-        !peer_send(channel, PEERS_window, &window, &(struct channel_descriptors){.files = {file}, .count = 1})) {
+        !send_window(channel, file)) {
         memory_unmap(address, sizeof(struct window));
         file_close(&channel);
         file_close(&wake);
