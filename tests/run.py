@@ -312,6 +312,28 @@ def pytest(tally, label, folders, name_filter, environment, marks=None, timeout=
             print("    slow:", line, flush=True)
 
 
+# --- g: threads ----------------------------------------------------------------------------------------------------------------------------
+
+THREADED = ("portiere-front", "portiere-relay", "portiere-queue")
+
+
+def threads(tally, name, environment):
+    """The roles with threads, built with ThreadSanitizer, beside the others in a real server. Its reports come with offsets, which the test makes
+    lines of: in the sandbox no symbolizer can be started."""
+    subject = ROOT / "tests" / "end_to_end" / "test_threads.py"
+    if name and name not in subject.read_text("utf-8"):
+        return
+    folder, mixed = OTHERS / "tsan", OTHERS / "tsan-mixed"
+    set_up(folder, ["-Db_sanitize=thread", "-Db_lundef=false", "--buildtype=debugoptimized"], "clang")
+    build(folder, [f"src/roles/{program}" for program in THREADED])
+    shutil.rmtree(mixed, ignore_errors=True)
+    mixed.mkdir(parents=True)
+    for program in [*BUILD.glob("portiere"), *BUILD.glob("portiere-*"), *(folder / "src" / "roles" / program for program in THREADED)]:
+        if program.is_file():
+            shutil.copy(program, mixed)
+    pytest(tally, "threads", [subject], name, {**environment, "PORTIERE_BUILD": str(mixed), "PORTIERE_SANITIZED": "1", "TSAN_OPTIONS": "symbolize=0"})
+
+
 # -------------------------------------------------------------------------------------------------------------------------------------------
 
 def arguments():
@@ -350,6 +372,8 @@ def everything(tally, options):
     sanitized = {**environment, "PORTIERE_BUILD": str(OTHERS / "san"), "PORTIERE_SANITIZED": "1"}
     with step(tally, "from outside, under ASan and UBSan", 180):
         pytest(tally, "sanitized", ["tests/end_to_end"], name, sanitized, marks="sanitized")
+    with step(tally, "threads, under ThreadSanitizer", 900 if options.long else 180):
+        threads(tally, name, environment)
     if list((ROOT / "tests" / "crash").glob("test_*.py")):
         with step(tally, "crash tests", 14400 if options.long else 240):
             pytest(tally, "crash", ["tests/crash"], name, environment, timeout=4 * 3600)

@@ -361,8 +361,8 @@ static void hand_over(struct work *w)
     }
     w->to = r->link;
     w->slot = r->free_slots[--r->free_count];
-    if (!send_deliver(w))
-        postpone(w, 60 * AGAIN_SOON_MS);
+    if (!send_deliver(w)) /* the body can't be read, or who was to get it has just ended */
+        postpone(w, w->delivery ? AGAIN_SOON_MS : 60 * AGAIN_SOON_MS);
 }
 
 /* Refused, or to be expanded: nobody else is needed. */

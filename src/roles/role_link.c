@@ -100,7 +100,7 @@ bool link_send_packed(struct link *link, struct text packet, bool is_event)
 {
     if (!link || !atomic_load_explicit(&link->is_open, memory_order_acquire))
         return false;
-    if (link->watch && role_is_loop_thread(link->role))
+    if (role_is_loop_thread(link->role) && link->watch)
         return send_from_loop(link, packet, is_event);
     return channel_send(link->channel, packet, NULL, true) == CHANNEL_OK;
 }
