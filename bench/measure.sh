@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Measures us and the peers in one run on one journaled file system, and writes docs/performance-tables.md and docs/plots/*.svg.
 # usage (as root): bench/measure.sh [ROUNDS] [SERVERS]     e.g. bench/measure.sh 3 smtp-sink,postfix,haraka,ours
 # Needs some 20 minutes on an otherwise idle machine. The peers are unpacked, not installed; all traffic is on loopback.

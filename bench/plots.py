@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Plots (SVG) from bench.py's JSON lines. usage: plots.py FOLDER FILE..."""
 import json
 import statistics

@@ -173,13 +173,13 @@ def tap_points(said):
         notes = []
 
 
-def unit_tests_of_build(folder, name_filter):
-    """The tests of the suite "unit" with what has to be built for them; of a name, those whose sources hold it."""
+def meson_tests(folder, suite, name_filter):
+    """The tests of a suite with what has to be built for them; of a name, those whose sources hold it."""
     targets = json.loads(must(["meson", "introspect", "--targets", folder]))
     by_id = {target["id"]: target for target in targets}
     by_file = {target["filename"][0]: target for target in targets}
     for test in json.loads(must(["meson", "introspect", "--tests", folder])):
-        if not any(suite.endswith(":unit") for suite in test["suite"]):
+        if not any(word.endswith(f":{suite}") for word in test["suite"]):
             continue
         target = by_file[test["cmd"][0]]
         sources = [path for group in target["target_sources"] for path in group.get("sources", [])]
@@ -189,20 +189,20 @@ def unit_tests_of_build(folder, name_filter):
         yield test
 
 
-def unit_tests(tally, wanted, name_filter):
+def unit_tests(tally, suite, name_filter, long):
     folder = OTHERS / "san"
     set_up(folder, ["-Dtests=true", "-Db_sanitize=address,undefined", "-Db_lundef=false", "--buildtype=debugoptimized"])
-    waiting, active = list(unit_tests_of_build(folder, name_filter)), {}
+    waiting, active = list(meson_tests(folder, suite, name_filter)), {}
     if name_filter and not waiting:
         return
     build(folder, sorted({os.path.relpath(file, folder) for test in waiting for file in test["files"]}) if name_filter else ())
     while waiting or active:
         while waiting and len(active) < CORES:
             test = waiting.pop(0)
-            environment = {**os.environ, **UNIT_ENVIRONMENT, **test["env"]}
+            environment = {**os.environ, **UNIT_ENVIRONMENT, **test["env"], "PORTIERE_LONG": "1" if long else ""}
             output = tempfile.TemporaryFile("w+", errors="replace")
             process = start([*SETARCH, *test["cmd"]], env=environment, stdout=output, cwd=test["workdir"] or folder)
-            active[process.pid] = (test, process, output, time.monotonic() + 3 * max(test["timeout"], 60))
+            active[process.pid] = (test, process, output, time.monotonic() + (40 if long else 3) * max(test["timeout"], 60))
         time.sleep(0.05)
         for pid, (test, process, output, deadline) in list(active.items()):
             if process.poll() is None and time.monotonic() < deadline:
@@ -213,14 +213,14 @@ def unit_tests(tally, wanted, name_filter):
             del active[pid]
             running.pop(pid, None)
             output.seek(0)
-            count_unit_test(tally, test, process.returncode, output.read(), name_filter)
+            count_unit_test(tally, suite, test, process.returncode, output.read(), name_filter)
             output.close()
 
 
-def count_unit_test(tally, test, status, said, name_filter):
+def count_unit_test(tally, suite, test, status, said, name_filter):
     points, has_failed = list(tap_points(said)), False
     for name, result, notes in points:
-        full = f"unit/{test['name']}: {name}"
+        full = f"{suite}/{test['name']}: {name}"
         if name_filter and name_filter not in full:
             continue
         if result == "passed":
@@ -232,7 +232,7 @@ def count_unit_test(tally, test, status, said, name_filter):
             tally.fails(full, "\n".join(notes))
     planned = sum(int(count) for count in re.findall(r"^1\.\.(\d+)", said, re.M))
     if (status != 0 and not has_failed) or not points or planned != len(points):
-        tally.fails(f"unit/{test['name']}", f"{said}\nit ended with {status} after {len(points)} of {planned} tests")
+        tally.fails(f"{suite}/{test['name']}", f"{said}\nit ended with {status} after {len(points)} of {planned} tests")
 
 
 # --- d: fuzzers ----------------------------------------------------------------------------------------------------------------------------
@@ -364,7 +364,7 @@ def everything(tally, options):
         with step(tally, "build with clang", 150):
             builds(tally, "build/clang", OTHERS / "clang", ["--buildtype=release"], "clang")
     with step(tally, "unit tests under ASan and UBSan", 420):
-        unit_tests(tally, wanted, name)
+        unit_tests(tally, "unit", name, options.long)
     with step(tally, "fuzzers", 3600 if options.long else 300):
         fuzzers(tally, wanted, 120 if options.long else 20)
     with step(tally, "from outside", 3600 if options.long else 420):
@@ -374,9 +374,9 @@ def everything(tally, options):
         pytest(tally, "sanitized", ["tests/end_to_end"], name, sanitized, marks="sanitized")
     with step(tally, "threads, under ThreadSanitizer", 900 if options.long else 180):
         threads(tally, name, environment)
-    if list((ROOT / "tests" / "crash").glob("test_*.py")):
-        with step(tally, "crash tests", 14400 if options.long else 240):
-            pytest(tally, "crash", ["tests/crash"], name, environment, timeout=4 * 3600)
+    with step(tally, "crash tests", 14400 if options.long else 360):
+        unit_tests(tally, "crash", name, options.long)
+        pytest(tally, "crash", ["tests/crash"], name, environment, timeout=4 * 3600)
 
 
 def main():

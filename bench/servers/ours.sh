@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Portiere. Each 250 after fdatasync; all roles in their sandboxes, accounts, policy and log on. Started as root it drops to a user for each role.
 O=${OURS:?the folder with our programs}
 version() { $O/portiere --version; }
