@@ -180,7 +180,7 @@ struct front {
     struct lane lanes[FRONT_LANES];
     _Atomic unsigned greeted, greeted_peak;
     _Atomic uint64_t connections, refused_at_door, messages, octets_in, octets_out;
-    _Atomic uint64_t refused[REPLY_COUNT]; /* by the machine itself, by cause */
+    _Atomic uint64_t refused[REPLY_COUNT]; /* inside, by cause: enum reply */
     _Atomic bool is_stopping;
     _Atomic uint64_t queue_epoch; /* from 1; grows when a queue is lost */
     _Atomic bool is_full;   /* listeners are out of the epoll set: too many at the door */

@@ -173,6 +173,7 @@ static void tell_refusal(struct session *s, const struct smtp_event *event, cons
 {
     const struct reply_row *row = reply_row(answer->reply);
     struct buffer reply released_by(buffer_done) = buffer_new(64);
+    atomic_fetch_add_explicit(&s->settings->front->refused[answer->reply], 1, memory_order_relaxed);
     ignored(buffer_append_format(&reply, "%u %.*s", row->code, TEXT_ARGUMENTS(row->enhanced))); /* fits */
     front_event(s, RECORD_NOTICE, TEXT("refused"),
                 (struct text[]){TEXT("stage"), smtp_verb_word(event->verb), TEXT("reply"), buffer_text(&reply), TEXT("rule"), row->explain, TEXT("sender"), sender,
@@ -180,13 +181,14 @@ static void tell_refusal(struct session *s, const struct smtp_event *event, cons
 }
 
 /* What the machine refused by itself. A session that goes on with it is only counted. */
-static void note_refusal(struct worker *w, struct session *s, const struct smtp_event *event)
+static void note_refusal(struct session *s, const struct smtp_event *event)
 {
     if (event->reply == REPLY_NONE || reply_row(event->reply)->code < 400)
         return;
-    atomic_fetch_add_explicit(&w->front->refused[event->reply], 1, memory_order_relaxed);
-    if (++s->refusals <= REFUSALS_TOLD)
+    if (s->refusals++ < REFUSALS_TOLD)
         tell_refusal(s, event, &(struct smtp_answer){.reply = event->reply}, TEXT_NONE, TEXT_NONE);
+    else
+        atomic_fetch_add_explicit(&s->settings->front->refused[event->reply], 1, memory_order_relaxed);
 }
 
 static bool is_refusal(const struct smtp_answer *answer)
@@ -323,7 +325,7 @@ static enum turn step(struct worker *w, struct session *s, struct text *input)
             turn = flush(w, s);
             break;
         case SMTP_DONE:
-            note_refusal(w, s, &event);
+            note_refusal(s, &event);
             break;
         case SMTP_ASK_HELLO:
             smtp_server_answer(&s->machine, &(struct smtp_answer){.reply = REPLY_NONE}, &w->output);

@@ -17,6 +17,17 @@ static void days_of_certificate(struct front *f, struct buffer *b)
         ignored(buffer_append_format(b, "%lld", (long long)((soonest - clock_wall_ms()) / 86400000))); /* fits */
 }
 
+/* "relay-not-permitted=3 unknown-command=12" */
+static void append_refusals(struct front *f, struct buffer *b)
+{
+    for (size_t i = 0; i < REPLY_COUNT; i++) {
+        uint64_t count = atomic_load_explicit(&f->refused[i], memory_order_relaxed);
+        struct text cause = reply_row((enum reply)i)->explain;
+        if (count && cause.length)
+            ignored(buffer_append_format(b, "%s%.*s=%llu", b->length ? " " : "", TEXT_ARGUMENTS(cause), (unsigned long long)count)); /* a cut list still tells */
+    }
+}
+
 void front_status(struct front *f, struct link *to, const struct peers_command_ask *ask)
 {
     if (!text_equals(ask->name, TEXT("status"))) {
@@ -46,7 +57,8 @@ void front_status(struct front *f, struct link *to, const struct peers_command_a
     };
     pthread_mutex_unlock(&f->lock);
     struct buffer numbers released_by(buffer_done) = buffer_new(1024), days released_by(buffer_done) = buffer_new(32);
-    struct text pairs[2 * (length_of(rows) + 1)];
+    struct buffer refusals released_by(buffer_done) = buffer_new(3900);
+    struct text pairs[2 * (length_of(rows) + 2)];
     size_t starts[length_of(rows) + 1];
     starts[0] = 0;
     for (size_t i = 0; i < length_of(rows); i++) {
@@ -60,6 +72,9 @@ void front_status(struct front *f, struct link *to, const struct peers_command_a
     days_of_certificate(f, &days);
     pairs[2 * length_of(rows)] = TEXT("certificate_days");
     pairs[2 * length_of(rows) + 1] = buffer_text(&days);
+    append_refusals(f, &refusals);
+    pairs[2 * length_of(rows) + 2] = TEXT("refusals");
+    pairs[2 * length_of(rows) + 3] = buffer_text(&refusals);
     role_status(f->role, to, ask->tag, pairs, length_of(pairs));
     role_end(to, ask->tag, 0, TEXT_NONE);
 }
