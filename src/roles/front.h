@@ -71,6 +71,7 @@ struct session {
     /* looked at by others without a claim, so never cleared but by a store */
     _Atomic uint64_t deadline_ms;   /* monotonic; when the client must have done something */
     _Atomic uint64_t idle_since_ms; /* when it last said something */
+    _Atomic bool is_hung_up; /* the client's end was seen: it may stand behind the last octets, and makes no edge of its own */
     uint32_t slot; /* the first that a new session clears */
     int socket;
     enum session_phase phase;

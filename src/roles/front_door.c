@@ -238,6 +238,7 @@ static struct session *session_new(struct front *f, int socket, const struct soc
     ignored(network_address_parse(socket_name_address(peer), &address)); /* what the kernel gives can be read */
     uint64_t now = clock_monotonic_ms();
     memset((char *)s + offsetof(struct session, slot), 0, sizeof *s - offsetof(struct session, slot));
+    atomic_store(&s->is_hung_up, false);
     s->slot = slot_of(f, s);
     s->socket = socket;
     s->settings = settings;

@@ -426,7 +426,7 @@ static enum turn talk(struct worker *w, struct session *s)
             return TURN_END;
         uint64_t now = clock_monotonic_ms();
         atomic_store_explicit(&s->idle_since_ms, now, memory_order_relaxed);
-        s->is_drained = !s->tls && have + got < sizeof w->input;
+        s->is_drained = !s->tls && have + got < sizeof w->input && !atomic_load(&s->is_hung_up);
         struct text input = text_of(w->input, have + got);
         enum turn turn = step(w, s, &input);
         if (turn == TURN_WAITS || turn == TURN_END)

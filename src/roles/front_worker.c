@@ -32,9 +32,11 @@ void front_wait_set_listeners(struct front *f, bool is_on)
     f->is_full = !is_on;
 }
 
-static void run_session(struct worker *w, uint64_t data)
+static void run_session(struct worker *w, uint64_t data, bool is_hung_up)
 {
     struct session *s = front_session_at(w->front, (uint32_t)(data & 0xffff));
+    if (is_hung_up)
+        atomic_store(&s->is_hung_up, true); /* claimed or not: who has it looks again. A later session in its place reads once more, for nothing */
     if (front_claim(s, data >> 16))
         session_run(w, s);
 }
@@ -117,7 +119,7 @@ static void work(void *context)
             else if (data & EVENT_LISTENER)
                 front_accept(w, (size_t)(data & 0xffff));
             else
-                run_session(w, data);
+                run_session(w, data, events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
         }
     }
 }

@@ -361,6 +361,19 @@ def test_t8_who_hangs_up_before_the_end_has_sent_nothing(server):
 
 
 @pytest.mark.sanitized
+def test_t8_the_end_behind_the_last_octets_is_seen_at_once(server):
+    server.wait_roles()
+    for _ in range(20):
+        with socket.create_connection((TRUSTED, server.smtp_port)) as s:
+            s.settimeout(10)
+            assert s.recv(1000).startswith(b"220")
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            s.sendall(b"HELO altrove.test\r\nNOOP\r\n")
+            s.shutdown(socket.SHUT_WR)  # in one packet with them
+            assert s.makefile("rb").read().count(b"250 ") == 2
+
+
+@pytest.mark.sanitized
 def test_many_sessions_at_once_each_gets_its_own_replies(server):
     server.wait_roles()
     before = len(server.mail("bruno"))
