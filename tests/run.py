@@ -104,9 +104,17 @@ def must(command, timeout=None, **options):
 
 
 def end_what_runs():
-    for pid in list(running):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGTERM)
+    """An interrupt first: pytest then stops the servers that it started."""
+    for number, patience in ((signal.SIGINT, 30), (signal.SIGKILL, 5)):
+        for pid in list(running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, number)
+        end = time.monotonic() + patience
+        while running and time.monotonic() < end:
+            for pid, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[pid]
+            time.sleep(0.05)
 
 
 # --- a: checks -----------------------------------------------------------------------------------------------------------------------------
@@ -281,22 +289,26 @@ def fuzzers(tally, wanted, seconds):
 
 # --- e, f: from outside --------------------------------------------------------------------------------------------------------------------
 
-def pytest(tally, label, folders, name_filter, environment, marks=None, timeout=3600):
-    """Runs pytest and adds its tests to the tally; a pytest that could not even begin is a failure."""
-    OTHERS.mkdir(exist_ok=True)
-    report = OTHERS / f"{label}.xml"
+def pytest_start(label, path, name_filter, environment, marks):
+    """(report, process) of one file's tests: each file has a process of its own, so that files run side by side."""
+    report = OTHERS / f"{label}-{path.stem}.xml"
     report.unlink(missing_ok=True)
-    command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "--durations=8", f"--junitxml={report}",
-               "-o", "junit_family=xunit1", *folders, *(["-k", name_filter] if name_filter else []), *(["-m", marks] if marks else [])]
-    status, said = run(command, timeout, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment})
-    (OTHERS / f"{label}.txt").write_text(said)
-    if status == 5 and name_filter:  # pytest found no test of that name
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "--durations=3", f"--junitxml={report}",
+               "-o", "junit_family=xunit1", str(path), *(["-k", name_filter] if name_filter else []), *(["-m", marks] if marks else [])]
+    output = tempfile.TemporaryFile("w+", errors="replace")
+    return report, output, start(command, stdout=output, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment})
+
+
+def pytest_count(tally, label, path, report, status, said, may_be_none):
+    """Adds the tests of one file; a pytest that could not even begin is a failure."""
+    (OTHERS / f"{label}-{path.stem}.txt").write_text(said)
+    if status == 5 and may_be_none:  # no test of that name or mark
         return
     count = 0
     if report.exists():
         for case in xml.etree.ElementTree.parse(report).iter("testcase"):
             count += 1
-            name = f"{label}/{case.get('file', case.get('classname', '')).rpartition('/')[2].removesuffix('.py')}: {case.get('name')}"
+            name = f"{label}/{path.stem}: {case.get('name')}"
             problem = case.find("failure") if case.find("failure") is not None else case.find("error")
             skip = case.find("skipped")
             if problem is not None:
@@ -306,10 +318,33 @@ def pytest(tally, label, folders, name_filter, environment, marks=None, timeout=
             else:
                 tally.passes(name)
     if status not in (0, 1) or count == 0:
-        tally.fails(label, said)
+        tally.fails(f"{label}/{path.stem}", said)
     for line in said.splitlines():
-        if re.match(r"^\d+\.\d\ds (call|setup|teardown)", line):
-            print("    slow:", line, flush=True)
+        found = re.match(r"^(\d+)\.\d\ds (call|setup|teardown) +(\S+)", line)
+        if found and int(found[1]) >= 10:
+            print(f"    {found[1]:>4} s {found[3].rpartition('/')[2]}", flush=True)
+
+
+def pytest(tally, label, paths, name_filter, environment, marks=None, timeout=3600, at_once=1):
+    OTHERS.mkdir(exist_ok=True)
+    waiting, active = sorted(paths, key=lambda path: -path.stat().st_size), []
+    while waiting or active:
+        while waiting and len(active) < at_once:
+            path = waiting.pop(0)
+            active.append((path, time.monotonic() + timeout, *pytest_start(label, path, name_filter, environment, marks)))
+        time.sleep(0.05)
+        for item in list(active):
+            path, deadline, report, output, process = item
+            if process.poll() is None and time.monotonic() < deadline:
+                continue
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            active.remove(item)
+            running.pop(process.pid, None)
+            output.seek(0)
+            pytest_count(tally, label, path, report, process.returncode, output.read(), name_filter or marks)
+            output.close()
 
 
 # --- g: threads ----------------------------------------------------------------------------------------------------------------------------
@@ -367,16 +402,18 @@ def everything(tally, options):
         unit_tests(tally, "unit", name, options.long)
     with step(tally, "fuzzers", 3600 if options.long else 300):
         fuzzers(tally, wanted, 120 if options.long else 20)
+    outside = list((ROOT / "tests" / "end_to_end").glob("test_*.py"))
     with step(tally, "from outside", 3600 if options.long else 420):
-        pytest(tally, "end_to_end", ["tests/end_to_end"], name, environment)
+        pytest(tally, "end_to_end", outside, name, environment, at_once=CORES)
     sanitized = {**environment, "PORTIERE_BUILD": str(OTHERS / "san"), "PORTIERE_SANITIZED": "1"}
     with step(tally, "from outside, under ASan and UBSan", 180):
-        pytest(tally, "sanitized", ["tests/end_to_end"], name, sanitized, marks="sanitized")
+        marked = [path for path in outside if "mark.sanitized" in path.read_text("utf-8")]
+        pytest(tally, "sanitized", marked, name, sanitized, marks="sanitized", at_once=CORES)
     with step(tally, "threads, under ThreadSanitizer", 900 if options.long else 180):
         threads(tally, name, environment)
     with step(tally, "crash tests", 14400 if options.long else 360):
         unit_tests(tally, "crash", name, options.long)
-        pytest(tally, "crash", ["tests/crash"], name, environment, timeout=4 * 3600)
+        pytest(tally, "crash", list((ROOT / "tests" / "crash").glob("test_*.py")), name, environment, timeout=4 * 3600)
 
 
 def main():
