@@ -4,12 +4,14 @@ is whole or absent; nobody hears a 5yz for it, and each start is a clean one.
 
 PORTIERE_KILLS: how many kills (200; 10,000 with --long). PORTIERE_SEED: repeats the order of the kills (not the moments)."""
 import collections
+import contextlib
 import hashlib
 import os
 import pathlib
 import random
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -113,6 +115,17 @@ class Load:
         return False
 
 
+def lasting_ports(count):
+    """Free ports outside the range that clients get theirs from: while the server is down none of its own clients may sit on one."""
+    first_of_clients = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = []
+    for port in random.sample(range(first_of_clients // 2, first_of_clients), 200):
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            ports.append(port)
+    return ports[:count]
+
+
 def kill_at_random(server, choice, kills):
     """Kills one process after the other, and starts the server again when it was the supervisor."""
     done = collections.Counter()
@@ -157,7 +170,12 @@ def test_sigkill_at_random_moments_loses_nothing_acknowledged():
     seed = os.environ.get("PORTIERE_SEED") or str(time.time_ns())
     choice = random.Random(seed)
     settings = {"service.max_incoming_per_host": "none", "delivery.retry_intervals": "1s", "delivery.undelivered_after": "2d"}
-    with Server(settings, dns=True) as server:
+    with Server(settings, dns=True, start=False) as server:
+        server.smtp_port, server.submission_port, server.submissions_port = lasting_ports(3)
+        server.settings["service.listen"] = [f"smtp 127.0.0.1:{server.smtp_port} auth=no", f"submission 127.0.0.1:{server.submission_port}",
+                                             f"submissions 127.0.0.1:{server.submissions_port}"]
+        server.write_settings()
+        server.start()
         remote = server.host(server.remote(), "fuori.test")
         load = Load(server)
         began = time.monotonic()
@@ -165,9 +183,13 @@ def test_sigkill_at_random_moments_loses_nothing_acknowledged():
         load.end()
         lasted = time.monotonic() - began
         server.wait_roles()
+        late = server.queue()
         server.wait_for_empty_queue(4 * portiere.PATIENCE)
+        emptied = time.monotonic() - began - lasted
+        if emptied > portiere.PATIENCE:
+            print(f"what waited: {late[:10]}; last events: {[event for event in server.events() if event.get('id') in [row['id'] for row in late]][-10:]}")
         found, strange = copies_of(server, remote)
-        print(f"seed {seed}: {sum(done.values())} kills in {lasted:.0f} s {dict(done)}; {len(load.tried)} messages begun, {len(load.taken)} acknowledged; told {dict(load.told)}")
+        print(f"seed {seed}: {sum(done.values())} kills in {lasted:.0f} s {dict(done)}, the queue empty {emptied:.0f} s later; {len(load.tried)} messages begun, {len(load.taken)} acknowledged; told {dict(load.told)}")
 
         wanted = {(name, recipient) for name, recipients in load.taken.items() for recipient in recipients}
         lost = sorted(wanted - set(found))
