@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 enum { TICK_MS = 250 };
@@ -186,6 +187,8 @@ static void settings_make(struct front *f)
     atomic_init(&made->holders, 1);
     for (size_t i = 0; i < role->listener_count; i++) {
         const struct settings_listen *row = row_of(role->settings, role->listeners[i].row);
+        if (!row)
+            row = row_of(role->settings, role->listeners[i].row_before);
         if (!row || role->listeners[i].socket < 0)
             continue; /* its settings are still to come */
         struct front_service *service = &made->services[made->service_count];
@@ -208,8 +211,10 @@ static void listener_gone(struct front *f, uint64_t number)
     struct role *role = f->role;
     pthread_mutex_lock(&f->lock);
     for (size_t i = 0; i < role->listener_count; i++)
-        if (role->listeners[i].number == number && role->listeners[i].socket >= 0)
-            file_close(&role->listeners[i].socket); /* the epoll set forgets it */
+        if (role->listeners[i].number == number && role->listeners[i].socket >= 0) {
+            ignored(epoll_ctl(f->epoll, EPOLL_CTL_DEL, role->listeners[i].socket, NULL)); /* out already is as good; the supervisor may hold it still */
+            file_close(&role->listeners[i].socket);
+        }
     pthread_mutex_unlock(&f->lock);
     settings_make(f);
 }
@@ -250,6 +255,7 @@ static void settings_changed(struct role *role, const struct settings *before no
     struct front *f = role->context;
     settings_make(f); /* the sessions hold the old one: the last gives it back */
     pthread_mutex_lock(&f->lock);
+    front_wait_set_listeners(f, true); /* those whose row has only come now */
     pthread_cond_broadcast(&f->unpark); /* a smaller cache lets threads end */
     pthread_mutex_unlock(&f->lock);
 }

@@ -15,6 +15,15 @@ enum { EVENTS_AT_ONCE = 32 };
 #define EVENT_WAKE ((uint64_t)1 << 63)
 #define EVENT_KICK ((uint64_t)1 << 61)
 
+/* One whose row the settings do not have yet waits for them: the kernel's queue holds who connects. */
+static bool has_service(const struct front *f, uint64_t number)
+{
+    for (size_t i = 0; i < f->settings->service_count; i++)
+        if (f->settings->services[i].number == number)
+            return true;
+    return false;
+}
+
 /* With the lock held. */
 void front_wait_set_listeners(struct front *f, bool is_on)
 {
@@ -26,7 +35,7 @@ void front_wait_set_listeners(struct front *f, bool is_on)
             continue;
         if (!is_on)
             ignored(epoll_ctl(f->epoll, EPOLL_CTL_DEL, f->role->listeners[i].socket, NULL)); /* out already is as good */
-        else
+        else if (has_service(f, f->role->listeners[i].number))
             ignored(epoll_ctl(f->epoll, EPOLL_CTL_ADD, f->role->listeners[i].socket, &event)); /* in already is as good */
     }
     f->is_full = !is_on;

@@ -235,6 +235,7 @@ static bool take_listener(struct role *role, const struct peers_listener *listen
         return false;
     for (size_t i = 0; i < role->listener_count; i++) {
         if (role->listeners[i].socket >= 0 && role->listeners[i].number == listener->number) {
+            role->listeners[i].row_before = role->listeners[i].row;
             role->listeners[i].row = row;
             return false;
         }

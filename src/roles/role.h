@@ -38,6 +38,7 @@ struct role_folder {
 struct role_listener {
     uint64_t number;
     struct text row;
+    struct text row_before; /* which holds until the settings come that have the new one */
     int socket;
 };
 struct role_certificate {
