@@ -28,7 +28,7 @@ struct text front_session_name(const struct session *s, char octets[24])
     return name;
 }
 
-enum { PAIRS_LIMIT = 40 };
+enum { PAIRS_LIMIT = 40, EVENTS_AT_ONCE = 32 * 1024 };
 
 static size_t fill_pairs(const struct session *s, char octets[24], struct buffer *address, struct text *all, const struct text *pairs, size_t count)
 {
@@ -47,13 +47,38 @@ static size_t fill_pairs(const struct session *s, char octets[24], struct buffer
     return at;
 }
 
-void front_event(struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count)
+void front_events_send(struct worker *w)
+{
+    if (w->events.length == 0)
+        return;
+    role_events_send(w->front->role, buffer_text(&w->events));
+    buffer_clear(&w->events);
+    atomic_fetch_sub(&w->front->gathering, 1);
+}
+
+static void gather(struct worker *w, struct text packed)
+{
+    bool was_empty = w->events.length == 0;
+    if (!role_events_add(&w->events, packed)) {
+        front_events_send(w); /* the order stays */
+        role_event_send(w->front->role, packed);
+        return;
+    }
+    if (was_empty)
+        atomic_fetch_add(&w->front->gathering, 1);
+    if (w->events.length >= EVENTS_AT_ONCE)
+        front_events_send(w);
+}
+
+void front_event(struct worker *w, struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count)
 {
     char octets[24];
     struct text all[PAIRS_LIMIT];
     struct buffer address released_by(buffer_done) = buffer_new(SOCKET_ADDRESS_LIMIT);
     size_t filled = fill_pairs(s, octets, &address, all, pairs, count);
-    role_event(s->settings->front->role, level, name, all, filled);
+    buffer_clear(&w->event);
+    role_event_pack(&w->event, level, name, all, filled);
+    gather(w, buffer_text(&w->event));
 }
 
 void front_event_keep(struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count)
@@ -66,9 +91,10 @@ void front_event_keep(struct session *s, enum record_level level, struct text na
     role_event_pack(&s->kept_event, level, name, all, filled);
 }
 
-void front_event_send_kept(struct session *s)
+void front_event_send_kept(struct worker *w, struct session *s)
 {
-    role_event_send(s->settings->front->role, buffer_text(&s->kept_event));
+    if (s->kept_event.length)
+        gather(w, buffer_text(&s->kept_event));
     buffer_done(&s->kept_event);
 }
 
@@ -278,7 +304,7 @@ static void tick(void *context)
     atomic_store(&f->is_tick_due, true);
     front_kick(f);
     loop_timer_set(f->tick, TICK_MS);
-    if (atomic_load(&f->is_stopping) && (atomic_load(&f->greeted) == 0 || clock_monotonic_ms() >= f->stop_at_ms))
+    if (atomic_load(&f->is_stopping) && ((atomic_load(&f->greeted) == 0 && atomic_load(&f->gathering) == 0) || clock_monotonic_ms() >= f->stop_at_ms))
         loop_stop(f->role->loop);
 }
 

@@ -146,6 +146,8 @@ struct worker {
     uint64_t facts_generation, facts_since_ms;
     char input[FRONT_INPUT];
     struct buffer output;
+    struct buffer events; /* gathered in this round, as in the message "events" */
+    struct buffer event;  /* the one being packed */
     bool is_admitting;
     struct arena words; /* texts of the answers being written */
 };
@@ -182,6 +184,7 @@ struct front {
     _Atomic unsigned greeted, greeted_peak;
     _Atomic uint64_t connections, refused_at_door, messages, octets_in, octets_out;
     _Atomic uint64_t refused[REPLY_COUNT]; /* inside, by cause: enum reply */
+    _Atomic unsigned gathering; /* workers that have events to send */
     _Atomic bool is_stopping;
     _Atomic uint64_t queue_epoch; /* from 1; grows when a queue is lost */
     _Atomic bool is_full;   /* listeners are out of the epoll set: too many at the door */
@@ -243,10 +246,12 @@ void front_status(struct front *f, struct link *to, const struct peers_command_a
 /* front.c */
 struct front_settings *front_settings_hold(struct front *f); /* with f->lock held */
 void front_settings_release(struct front_settings *settings);
-void front_event(struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count);
+/* Gathered by the worker until it waits (front_events_send), or there are enough of them. */
+void front_event(struct worker *w, struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count);
 /* An event that is told later, if at all: that a message was taken, once it is durable. */
 void front_event_keep(struct session *s, enum record_level level, struct text name, const struct text *pairs, size_t count);
-void front_event_send_kept(struct session *s);
+void front_event_send_kept(struct worker *w, struct session *s);
+void front_events_send(struct worker *w);
 uint64_t front_session_number(const struct session *s);
 struct text front_session_name(const struct session *s, char octets[24]);
 

@@ -340,10 +340,10 @@ struct smtp_answer front_ask_message(struct worker *w, struct session *s, const 
     struct policy_verdict verdict = judge(w, s, &facts, &(struct asked){.sender = &event->envelope->sender, .from = message->has_from ? &message->from : NULL});
     note_way(s, &facts);
     if (verdict.rule == POLICY_RULE_RELAY_NULL)
-        front_event(s, RECORD_NOTICE, TEXT("null-sender-relayed"), (struct text[]){TEXT("login"), smtp_server_login(&s->machine)}, 2);
+        front_event(w, s, RECORD_NOTICE, TEXT("null-sender-relayed"), (struct text[]){TEXT("login"), smtp_server_login(&s->machine)}, 2);
     s->is_marked = verdict.rule == POLICY_RULE_LOCAL_HEADER_MARKED;
     if (s->is_marked)
-        front_event(s, RECORD_NOTICE, TEXT("local-header-marked"), (struct text[]){TEXT("from"), subject_of(w, &message->from)}, 2);
+        front_event(w, s, RECORD_NOTICE, TEXT("local-header-marked"), (struct text[]){TEXT("from"), subject_of(w, &message->from)}, 2);
     if (verdict.reply == REPLY_MESSAGE_TOO_LARGE)
         return answer_of(&verdict, limit_text(w, most));
     if (verdict.reply == REPLY_MAIL_LOOP)
@@ -413,7 +413,7 @@ enum mail_login_state front_ask_login(struct worker *w, struct session *s, const
         ignored(buffer_append(&s->ticket, buffer_text(&w->answer.third))); /* as above; a cut one is refused by the queue */
     }
     if (state != MAIL_LOGIN_CONTINUE)
-        front_event(s, is_done ? RECORD_INFO : RECORD_NOTICE, is_done ? TEXT("session-login") : TEXT("session-login-failed"),
+        front_event(w, s, is_done ? RECORD_INFO : RECORD_NOTICE, is_done ? TEXT("session-login") : TEXT("session-login-failed"),
                     (struct text[]){TEXT("account"), is_done ? buffer_text(text) : TEXT_NONE, TEXT("state"), word_of_state(state)}, 4);
     return state;
 }

@@ -159,7 +159,7 @@ static void end(struct worker *w, struct session *s, struct text why)
             starts[i + 1] = numbers.length;
         }
         struct text all = buffer_text(&numbers);
-        front_event(s, RECORD_INFO, TEXT("connection-closed"),
+        front_event(w, s, RECORD_INFO, TEXT("connection-closed"),
                     (struct text[]){TEXT("reason"), why, TEXT("octets_in"), text_first(all, starts[1]), TEXT("octets_out"),
                                     text_after(text_first(all, starts[2]), starts[1]), TEXT("messages"), text_after(all, starts[2])}, 8);
     }
@@ -169,24 +169,24 @@ static void end(struct worker *w, struct session *s, struct text why)
 
 /* --- effects ------------------------------------------------------------------------------------------------------------------------- */
 
-static void tell_refusal(struct session *s, const struct smtp_event *event, const struct smtp_answer *answer, struct text sender, struct text recipient)
+static void tell_refusal(struct worker *w, struct session *s, const struct smtp_event *event, const struct smtp_answer *answer, struct text sender, struct text recipient)
 {
     const struct reply_row *row = reply_row(answer->reply);
     struct buffer reply released_by(buffer_done) = buffer_new(64);
     atomic_fetch_add_explicit(&s->settings->front->refused[answer->reply], 1, memory_order_relaxed);
     ignored(buffer_append_format(&reply, "%u %.*s", row->code, TEXT_ARGUMENTS(row->enhanced))); /* fits */
-    front_event(s, RECORD_NOTICE, TEXT("refused"),
+    front_event(w, s, RECORD_NOTICE, TEXT("refused"),
                 (struct text[]){TEXT("stage"), smtp_verb_word(event->verb), TEXT("reply"), buffer_text(&reply), TEXT("rule"), row->explain, TEXT("sender"), sender,
                                 TEXT("recipient"), recipient, TEXT("login"), smtp_server_login(&s->machine)}, 12);
 }
 
 /* What the machine refused by itself. A session that goes on with it is only counted. */
-static void note_refusal(struct session *s, const struct smtp_event *event)
+static void note_refusal(struct worker *w, struct session *s, const struct smtp_event *event)
 {
     if (event->reply == REPLY_NONE || reply_row(event->reply)->code < 400)
         return;
     if (s->refusals++ < REFUSALS_TOLD)
-        tell_refusal(s, event, &(struct smtp_answer){.reply = event->reply}, TEXT_NONE, TEXT_NONE);
+        tell_refusal(w, s, event, &(struct smtp_answer){.reply = event->reply}, TEXT_NONE, TEXT_NONE);
     else
         atomic_fetch_add_explicit(&s->settings->front->refused[event->reply], 1, memory_order_relaxed);
 }
@@ -208,7 +208,7 @@ static void answer_sender(struct worker *w, struct session *s, const struct smtp
     struct buffer sender released_by(buffer_done) = buffer_new(1024);
     append_sender(&sender, event);
     if (is_refusal(&answer))
-        tell_refusal(s, event, &answer, buffer_text(&sender), TEXT_NONE);
+        tell_refusal(w, s, event, &answer, buffer_text(&sender), TEXT_NONE);
     smtp_server_answer(&s->machine, &answer, &w->output);
 }
 
@@ -226,7 +226,7 @@ static void answer_recipients(struct worker *w, struct session *s, const struct 
         buffer_clear(&recipient);
         append_sender(&sender, event);
         address_append(&recipient, &event->recipients[i].address);
-        tell_refusal(s, event, &answers[i], buffer_text(&sender), buffer_text(&recipient));
+        tell_refusal(w, s, event, &answers[i], buffer_text(&sender), buffer_text(&recipient));
     }
     smtp_server_answer_recipients(&s->machine, answers, count, &w->output);
 }
@@ -250,7 +250,7 @@ static void answer_commit(struct worker *w, struct session *s, enum window_resul
         answer.reply = REPLY_NONE;
         s->messages++;
         atomic_fetch_add(&w->front->messages, 1);
-        front_event_send_kept(s);
+        front_event_send_kept(w, s);
         break;
     case WINDOW_DISK_FULL:
         answer.reply = REPLY_STORE_FULL;
@@ -261,7 +261,7 @@ static void answer_commit(struct worker *w, struct session *s, enum window_resul
         break;
     }
     if (answer.reply != REPLY_NONE)
-        front_event(s, RECORD_WARNING, TEXT("message-not-taken"), (struct text[]){TEXT("id"), buffer_text(&id), TEXT("why"), reply_row(answer.reply)->explain}, 4);
+        front_event(w, s, RECORD_WARNING, TEXT("message-not-taken"), (struct text[]){TEXT("id"), buffer_text(&id), TEXT("why"), reply_row(answer.reply)->explain}, 4);
     smtp_server_committed(&s->machine, &answer, buffer_text(&id), &w->output);
     s->has_message = false;
 }
@@ -273,7 +273,7 @@ static enum turn commit(struct worker *w, struct session *s, const struct smtp_e
     if (is_refusal(&answer)) {
         struct buffer sender released_by(buffer_done) = buffer_new(1024);
         append_sender(&sender, event);
-        tell_refusal(s, event, &answer, buffer_text(&sender), TEXT_NONE);
+        tell_refusal(w, s, event, &answer, buffer_text(&sender), TEXT_NONE);
         message_drop(w, s);
         smtp_server_committed(&s->machine, &answer, TEXT_NONE, &w->output);
         return TURN_MORE;
@@ -325,7 +325,7 @@ static enum turn step(struct worker *w, struct session *s, struct text *input)
             turn = flush(w, s);
             break;
         case SMTP_DONE:
-            note_refusal(s, &event);
+            note_refusal(w, s, &event);
             break;
         case SMTP_ASK_HELLO:
             smtp_server_answer(&s->machine, &(struct smtp_answer){.reply = REPLY_NONE}, &w->output);
@@ -396,7 +396,7 @@ static enum turn shake_hands(struct worker *w, struct session *s)
     case TLS_FAILED: {
         struct buffer why released_by(buffer_done) = buffer_new(256);
         tls_problem(s->tls, &why);
-        front_event(s, RECORD_NOTICE, TEXT("tls-failed"), (struct text[]){TEXT("why"), buffer_text(&why)}, 2);
+        front_event(w, s, RECORD_NOTICE, TEXT("tls-failed"), (struct text[]){TEXT("why"), buffer_text(&why)}, 2);
         return TURN_END;
     }
     }
@@ -532,7 +532,7 @@ void session_begin(struct worker *w, struct session *s)
     enum turn turn;
     s->rate_since_ms = clock_monotonic_ms();
     atomic_store(&s->idle_since_ms, s->rate_since_ms); /* the time at the door is ours, not the client's */
-    front_event(s, RECORD_INFO, TEXT("connection-opened"), (struct text[]){TEXT("listener"), text_first(s->service->row->row.text, 100)}, 2);
+    front_event(w, s, RECORD_INFO, TEXT("connection-opened"), (struct text[]){TEXT("listener"), text_first(s->service->row->row.text, 100)}, 2);
     set_deadline(s, s->settings->settings->service_session_timeout);
     if (s->service->row->role == SETTINGS_LISTEN_SUBMISSIONS) {
         if (!s->settings->tls[service]) {
@@ -583,7 +583,7 @@ void session_overdue(struct worker *w, struct session *s, enum reply reply)
     struct text nothing = TEXT_NONE;
     smtp_server_close(&s->machine, reply, &(struct reply_arguments){.values = {s->service->options.hostname}}, &w->output);
     enum turn turn = step(w, s, &nothing);
-    front_event(s, RECORD_INFO, TEXT("session-cut"), (struct text[]){TEXT("rule"), reply_row(reply)->explain}, 2);
+    front_event(w, s, RECORD_INFO, TEXT("session-cut"), (struct text[]){TEXT("rule"), reply_row(reply)->explain}, 2);
     set_deadline(s, CLOSE_MS);
     settle(w, s, turn == TURN_MORE ? TURN_END : turn);
 }
@@ -593,7 +593,7 @@ void session_refuse(struct worker *w, struct session *s, enum reply reply)
     struct buffer address released_by(buffer_done) = buffer_new(SOCKET_ADDRESS_LIMIT);
     network_address_append(&address, &s->address);
     atomic_fetch_add(&w->front->refused_at_door, 1);
-    front_event(s, RECORD_NOTICE, TEXT("refused"),
+    front_event(w, s, RECORD_NOTICE, TEXT("refused"),
                 (struct text[]){TEXT("stage"), TEXT("door"), TEXT("rule"), reply_row(reply)->explain}, 4);
     if (s->service->row->role != SETTINGS_LISTEN_SUBMISSIONS) {
         ignored(reply_append(&w->output, reply, &(struct reply_arguments){.values = {buffer_text(&address)}})); /* one line fits */

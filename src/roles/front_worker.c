@@ -87,6 +87,7 @@ static void work(void *context)
     struct front *f = w->front;
     for (;;) {
         struct epoll_event events[EVENTS_AT_ONCE];
+        front_events_send(w);
         pthread_mutex_lock(&f->lock);
         unsigned wanted = f->cores;
         while (f->worker_count - f->blocked - f->parked > wanted && f->to_unpark == 0) {
@@ -96,6 +97,8 @@ static void work(void *context)
                 pthread_mutex_unlock(&f->lock);
                 map_done(&w->facts);
                 buffer_done(&w->output);
+                buffer_done(&w->events);
+                buffer_done(&w->event);
                 arena_done(&w->words);
                 buffer_done(&w->answer.text);
                 buffer_done(&w->answer.second);
@@ -145,6 +148,8 @@ bool front_worker_start(struct front *f)
     w->front = f;
     w->number = (unsigned)number;
     w->output = buffer_new(FRONT_OUTPUT);
+    w->events = buffer_new(ROLE_EVENTS);
+    w->event = buffer_new(PEERS_MESSAGE_LIMIT);
     w->facts = map_new(8192, random_number());
     w->words = arena_new(256 * 1024);
     w->answer.text = buffer_new(16384);
@@ -171,6 +176,7 @@ bool front_worker_start(struct front *f)
 void front_before_waiting(struct worker *w)
 {
     struct front *f = w->front;
+    front_events_send(w);
     pthread_mutex_lock(&f->lock);
     f->blocked++;
     if (f->worker_count - f->blocked - f->parked < f->cores) {

@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { FLUSH_MS = 200, LAST_WORDS_MS = 50, STANDARD_OUTPUT = 1 };
+enum { FLUSH_MS = 200, LAST_WORDS_MS = 50, STANDARD_OUTPUT = 1, EVENT_LIMIT = 1 << 20 };
 
 static void take_options(struct ledger *l)
 {
@@ -99,6 +99,24 @@ static void take_event(struct ledger *l, struct link *from, const struct peers_e
         l->events_dropped++;
 }
 
+/* What a thread of front has gathered, one by one. */
+static void take_events(struct ledger *l, struct link *from, struct text rest)
+{
+    bool is_good = true;
+    while (is_good && rest.length) {
+        struct arena arena released_by(arena_done) = arena_new(EVENT_LIMIT);
+        struct text packed;
+        struct peers_message part;
+        is_good = role_events_next(&rest, &packed) &&
+                  peers_unpack(packed, from->remote, PEERS_LEDGER, 0, &arena, &part) == PEERS_OK &&
+                  part.type == PEERS_event;
+        if (is_good)
+            take_event(l, from, &part.event);
+    }
+    if (!is_good)
+        role_misspoke(from, TEXT("events that can't be read"));
+}
+
 /* --- commands and the frame ---------------------------------------------------------------------- */
 
 static void show_status(struct ledger *l, struct link *from, uint64_t tag)
@@ -168,6 +186,8 @@ static void message(struct role *role, struct link *from, const struct peers_mes
     struct ledger *l = role->context;
     if (message->type == PEERS_event)
         take_event(l, from, &message->event);
+    else if (message->type == PEERS_events)
+        take_events(l, from, message->events.packed);
     else if (message->type == PEERS_command_ask)
         take_command(l, from, &message->command_ask);
 }

@@ -3,6 +3,7 @@
 #include "mailbox/scratch_for_tests.h"
 #include "record/record.h"
 #include "roles/program_for_tests.h"
+#include "roles/role.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -180,6 +181,76 @@ static void a_strangers_line_break_makes_no_line(void **state)
     assert_true(text_find(buffer_text(&file), TEXT("helo=\"evil\\r\\nqueue alarm message-done\"")) < file.length);
 }
 
+static void gather(struct buffer *events, enum peers_type type, const void *fields)
+{
+    struct buffer packed released_by(buffer_done) = buffer_new(PEERS_MESSAGE_LIMIT);
+    assert_true(peers_pack(&packed, type, fields) && role_events_add(events, buffer_text(&packed)));
+}
+
+static void what_front_has_gathered_is_taken_one_by_one(void **state)
+{
+    struct scene *scene = *state;
+    struct buffer events released_by(buffer_done) = buffer_new(ROLE_EVENTS);
+    for (uint64_t i = 0; i < 300; i++)
+        gather(&events, PEERS_event,
+               &(struct peers_event){
+                   .time = 1000 + i, .level = RECORD_INFO, .name = i < 299 ? TEXT("often") : TEXT("rare")});
+    program_send(scene->front, PEERS_events, &(struct peers_events){.packed = buffer_text(&events)});
+    settle(scene, TEXT("rare"));
+    struct buffer lines released_by(buffer_done) = buffer_new(1 << 16),
+                        message released_by(buffer_done) = buffer_new(8192);
+    ask(scene, TEXT("events"), (struct text[]){TEXT("count"), TEXT("1000")}, 2);
+    assert_int_equal(collect(scene, TEXT("event"), &lines, &message), 0);
+    struct text rest = buffer_text(&lines);
+    for (int i = 0; i < 299; i++)
+        assert_true(text_equals(text_take_until(&rest, '\n'), TEXT("often")));
+    assert_true(text_equals(rest, TEXT("rare\n")));
+}
+
+static void the_room_for_gathered_events_has_an_end(void **state not_used)
+{
+    static char octets[ROLE_EVENTS];
+    struct buffer events released_by(buffer_done) = buffer_new(ROLE_EVENTS);
+    assert_false(role_events_add(&events, text_of(octets, ROLE_EVENTS - 3)));
+    assert_true(role_events_add(&events, text_of(octets, ROLE_EVENTS - 9)));
+    assert_false(role_events_add(&events, text_of(octets, 2)));
+    assert_true(role_events_add(&events, text_of(octets, 1)));
+    struct text rest = buffer_text(&events), packed;
+    assert_true(role_events_next(&rest, &packed) && packed.length == ROLE_EVENTS - 9);
+    assert_true(role_events_next(&rest, &packed) && packed.length == 1);
+    assert_false(role_events_next(&rest, &packed));
+}
+
+static void gathered_events_that_cant_be_read_end_their_channel(void **state)
+{
+    static const struct text bad[] = {
+        TEXT_INIT("\5"),          /* no length */
+        TEXT_INIT("\5\0\0\0abc"), /* shorter than it says */
+        TEXT_INIT("\xff\xff\xff\xff"
+                  "a"),                /* longer than there is anything */
+        TEXT_INIT("\0\0\0\0"),         /* no message */
+        TEXT_INIT("\2\0\0\0\xff\xff"), /* one of no type */
+        TEXT_NONE,                     /* one that is no event */
+        TEXT_NONE,                     /* gathered ones in gathered ones */
+    };
+    struct scene *scene = *state;
+    for (size_t i = 0; i < length_of(bad); i++) {
+        struct buffer events released_by(buffer_done) = buffer_new(ROLE_EVENTS);
+        gather(&events, PEERS_event, &(struct peers_event){.time = 1, .level = RECORD_INFO, .name = TEXT("before")});
+        assert_true(buffer_append(&events, bad[i]));
+        if (i == length_of(bad) - 2)
+            gather(&events, PEERS_command_end, &(struct peers_command_end){.tag = 1});
+        else if (i == length_of(bad) - 1)
+            gather(&events, PEERS_events, &(struct peers_events){.packed = TEXT_NONE});
+        int front = program_link(scene->program, PEERS_FRONT);
+        program_send(front, PEERS_events, &(struct peers_events){.packed = buffer_text(&events)});
+        assert_true(program_is_silent(scene->program, front));
+        file_close(&front);
+    }
+    ask(scene, TEXT("events"), (struct text[]){TEXT("count"), TEXT("1000")}, 2);
+    expect_rows(scene, TEXT("event"), TEXT("before\nbefore\nbefore\nbefore\nbefore\nbefore\nbefore\n"));
+}
+
 static void the_latest_events_are_shown_over_many_files(void **state)
 {
     struct scene *scene = *state;
@@ -284,6 +355,9 @@ int main(void)
 #define IN_A_SCENE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
         IN_A_SCENE(a_message_is_traced_in_words),
         IN_A_SCENE(a_strangers_line_break_makes_no_line),
+        IN_A_SCENE(what_front_has_gathered_is_taken_one_by_one),
+        IN_A_SCENE(gathered_events_that_cant_be_read_end_their_channel),
+        cmocka_unit_test(the_room_for_gathered_events_has_an_end),
         IN_A_SCENE(the_latest_events_are_shown_over_many_files),
         IN_A_SCENE(json_and_text_are_read_alike_after_a_change_of_the_setting),
         IN_A_SCENE(without_a_log_to_write_the_events_are_still_taken),

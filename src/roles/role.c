@@ -79,6 +79,49 @@ void role_event_send(struct role *role, struct text packed)
         ignored(link_send_packed(role_link(role, PEERS_LEDGER), packed, true)); /* a lost ledger has lost it */
 }
 
+bool role_events_add(struct buffer *events, struct text packed)
+{
+    char length[4];
+    if (packed.length + sizeof length > events->limit - events->length)
+        return false;
+    for (size_t i = 0; i < sizeof length; i++)
+        length[i] = (char)(packed.length >> (8 * i) & 255);
+    return buffer_append(events, text_of(length, sizeof length)) && buffer_append(events, packed);
+}
+
+bool role_events_next(struct text *rest, struct text *ret_packed)
+{
+    size_t length = 0;
+    if (rest->length < 4)
+        return false;
+    for (size_t i = 0; i < 4; i++)
+        length |= (size_t)(unsigned char)rest->bytes[i] << (8 * i);
+    if (length > rest->length - 4)
+        return false;
+    *ret_packed = text_first(text_after(*rest, 4), length);
+    *rest = text_after(*rest, 4 + length);
+    return true;
+}
+
+/* A lost ledger has lost them; what an administrator should know is told all the same. */
+static void events_to_standard_error(struct role *role, struct text events)
+{
+    struct text packed;
+    while (role_events_next(&events, &packed)) {
+        struct arena arena released_by(arena_done) = arena_new(UNPACK_LIMIT);
+        struct peers_message event;
+        if (peers_unpack(packed, role->program->self, PEERS_LEDGER, 0, &arena, &event) == PEERS_OK && event.type == PEERS_event && event.event.level >= RECORD_NOTICE)
+            event_to_standard_error(&event.event);
+    }
+}
+
+void role_events_send(struct role *role, struct text events)
+{
+    struct peers_events message = {.packed = events};
+    if (!link_send(role_link(role, PEERS_LEDGER), PEERS_events, &message, NULL))
+        events_to_standard_error(role, events);
+}
+
 void role_row(struct link *to, uint64_t tag, const struct text *pairs, size_t count)
 {
     struct text *items = malloc(sizeof *items * larger(count, 1));
@@ -206,6 +249,12 @@ static void link_close(struct link *link)
 }
 
 /* The role's number holds the bit in its lower half and the instance in its upper one. */
+void role_misspoke(struct link *link, struct text fault)
+{
+    role_event(link->role, RECORD_ALARM, TEXT("peer-misspoke"), (struct text[]){TEXT("peer"), peers_role_word(link->remote), TEXT("fault"), fault}, 4);
+    link_close(link);
+}
+
 static bool take_peer(struct role *role, uint64_t number, int channel)
 {
     enum peers_role remote = (enum peers_role)(number & PEERS_ANYBODY);
@@ -381,9 +430,7 @@ static void link_ready(void *context, unsigned ready)
             dispatch(link, &message, &files);
         channel_descriptors_close(&files);
         if (result != PEERS_OK) {
-            role_event(link->role, RECORD_ALARM, TEXT("peer-misspoke"),
-                       (struct text[]){TEXT("peer"), peers_role_word(link->remote), TEXT("fault"), peers_result_word(result)}, 4);
-            link_close(link);
+            role_misspoke(link, peers_result_word(result));
             return;
         }
     }

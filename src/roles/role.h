@@ -29,7 +29,7 @@ struct link {
     void *context; /* the role's own */
 };
 
-enum { ROLE_LINKS = 48, ROLE_FOLDERS = 4, ROLE_LISTENERS = 64, ROLE_CERTIFICATES = 64 };
+enum { ROLE_LINKS = 48, ROLE_FOLDERS = 4, ROLE_LISTENERS = 64, ROLE_CERTIFICATES = 64, ROLE_EVENTS = 65536 };
 
 struct role_folder {
     struct text name;
@@ -109,6 +109,13 @@ void role_event(struct role *role, enum record_level level, struct text name, co
 /* The same in two steps. */
 void role_event_pack(struct buffer *b, enum record_level level, struct text name, const struct text *pairs, size_t count);
 void role_event_send(struct role *role, struct text packed);
+/* Several of them in one packet (the message "events"): a buffer of ROLE_EVENTS octets collects them; false: no room for this one. Front may send them. */
+bool role_events_add(struct buffer *events, struct text packed);
+void role_events_send(struct role *role, struct text events);
+bool role_events_next(struct text *rest, struct text *ret_packed); /* takes the next one; false: none is left, or the rest is none */
+
+/* What came over the link in a good message is no good all the same: tells it, and ends the link as for a bad one. */
+void role_misspoke(struct link *link, struct text fault);
 
 /* Answers to an administrator's command. */
 void role_row(struct link *to, uint64_t tag, const struct text *pairs, size_t count);
