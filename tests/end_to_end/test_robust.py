@@ -104,7 +104,7 @@ def test_t91_a_role_that_dies_is_replaced(server, role):
     """Sessions of front die with it; everything else goes on."""
     server.wait_roles()
     with server.trusted() as session:
-        number = signal.SIGKILL if role in ("queue", "mailbox") else signal.SIGSEGV
+        number = signal.SIGKILL if SANITIZED or role in ("queue", "mailbox") else signal.SIGSEGV
         died = server.kill(role, number)
         server.wait_roles()
         assert server.pid(role) != died
