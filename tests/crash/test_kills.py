@@ -23,7 +23,7 @@ import portiere  # noqa: E402
 from portiere import DOMAIN, Closed, Server, wait_until  # noqa: E402
 
 KILLS = int(os.environ.get("PORTIERE_KILLS") or (10000 if portiere.LONG else 200))
-PAUSE = (0.02, 0.8)  # seconds between two kills
+PAUSE = (0.02, 0.6)  # seconds between two kills
 # The supervisor among them also keeps the back-off of the others short: a new one knows of no earlier deaths.
 VICTIMS = ["queue"] * 6 + ["front"] * 4 + ["mailbox"] * 5 + ["relay"] * 4 + ["vault"] * 2 + ["ledger"] * 2 + ["verifier", "resolver", "control"] + ["supervisor"] * 3
 SIZES = [200] * 12 + [3000] * 12 + [20000] * 6 + [200000] * 2 + [1300000]  # in the window, in parts, in a file of its own
