@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows S4 to S6 and S14 to S16 of the guide: threads, connections, backlog, outgoing connections."""
 import concurrent.futures
+import os
+import signal
 import subprocess
 import time
 
@@ -13,13 +15,23 @@ def number(server, role, field):
 
 
 def log_in_at_once(server, count):
-    """count clients whose AUTH is checked at the same time: each needs a thread of its own while the vault thinks."""
+    """count clients whose AUTH is checked at the same time: each needs a thread of its own while the vault thinks. The verifiers stand still
+    until all of them wait, so that it is the same on a busy machine."""
     clients = [server.connect(TRUSTED, server.submission_port) for _ in range(count)]
     for client in clients:
         client.start_tls()
         client.hello()
+    verifiers = [process for role, process in server.processes() if role == "verifier"]
+    for process in verifiers:
+        os.kill(process, signal.SIGSTOP)
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
-        replies = list(pool.map(lambda client: client.auth_plain(f"anna@{DOMAIN}"), clients))
+        logins = [pool.submit(client.auth_plain, f"anna@{DOMAIN}") for client in clients]
+        try:
+            wait_until(lambda: number(server, "front", "threads_busy") >= count, f"{count} threads wait for the vault")
+        finally:
+            for process in verifiers:
+                os.kill(process, signal.SIGCONT)
+        replies = [login.result() for login in logins]
     assert {reply.code for reply in replies} == {235}, {str(reply) for reply in replies}
     for client in clients:
         client.quit()
@@ -98,8 +110,12 @@ def test_s6_idle_strangers_keep_nobody_out(make_server):
     with server.login("anna") as anna:
         logged_in = time.monotonic() - began
         assert anna.send(f"anna@{DOMAIN}", [f"bruno@{DOMAIN}"]).code == 250
-    with server.connect("127.0.0.9") as other:
-        assert other.command("NOOP").code == 250
+    for _ in range(5):  # on a busy machine he may be the idle one himself before he has said a word
+        other = server.connect("127.0.0.9", hello=False)
+        if other.command("EHLO client.altrove.test").code == 250:
+            break
+    assert other.command("NOOP").code == 250
+    other.close()
     print(f"log-in after {logged_in:.2f} s, the stranger's greeting after {time.monotonic() - began:.2f} s")
     cut = [client for client in strangers if client.is_closed(0.001)]
     assert cut and all(b"421 4.3.2" in client.rest for client in cut), [client.rest for client in cut]
