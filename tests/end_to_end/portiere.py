@@ -770,14 +770,19 @@ class Server:
     def maildir(self, user, domain=DOMAIN):
         return self.folder / "mail" / domain / user
 
+    def mail_files(self, user, domain=DOMAIN):
+        return [path for part in ("new", "cur") for path in (self.maildir(user, domain) / part).glob("*")]
+
     def mail(self, user, domain=DOMAIN):
         """The messages of a mailbox, oldest first."""
-        box = self.maildir(user, domain)
-        files = [path for part in ("new", "cur") for path in (box / part).glob("*") if path.is_file()]
-        return [path.read_bytes() for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)]
+        found = []
+        for path in self.mail_files(user, domain):
+            with contextlib.suppress(FileNotFoundError):  # a reader moved it to cur meanwhile: the next call finds it there
+                found.append((path.stat().st_mtime_ns, path.name, path.read_bytes()))
+        return [octets for _, _, octets in sorted(found)]
 
     def wait_for_mail(self, user, count=1, timeout=None):
-        wait_until(lambda: len(self.mail(user)) >= count, f"{count} messages for {user} (there are {len(self.mail(user))})", timeout)
+        wait_until(lambda: len(self.mail_files(user)) >= count, f"{count} messages for {user}", timeout)
         return self.mail(user)
 
     def queue(self):
