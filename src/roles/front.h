@@ -27,6 +27,7 @@ enum {
     FRONT_SERVICES = ROLE_LISTENERS,
     FRONT_ASK_DEADLINE_MS = 30000,
     FRONT_HOST_KEY = 16,
+    FRONT_TODO = 1024,
 };
 
 struct front;
@@ -148,6 +149,8 @@ struct worker {
     struct buffer output;
     struct buffer events; /* gathered in this round, as in the message "events" */
     struct buffer event;  /* the one being packed */
+    uint64_t todo[FRONT_TODO]; /* events of this round; what is left goes to others when the worker has to wait */
+    size_t todo_first, todo_count;
     bool is_admitting;
     struct arena words; /* texts of the answers being written */
 };
@@ -180,6 +183,8 @@ struct front {
     unsigned made, reused;
     pthread_cond_t unpark;
     unsigned to_unpark;
+    uint64_t *left; /* events of workers that had to wait */
+    size_t left_count, left_capacity;
     struct lane lanes[FRONT_LANES];
     _Atomic unsigned greeted, greeted_peak;
     _Atomic uint64_t connections, refused_at_door, messages, octets_in, octets_out;
@@ -216,6 +221,7 @@ struct session *front_session_at(struct front *f, uint32_t slot);
 must_check bool front_worker_watch(struct front *f); /* the epoll set and what wakes it */
 void front_kick(struct front *f);
 bool front_worker_start(struct front *f); /* with f->lock held */
+void front_go_on_later(struct worker *w, const struct session *s); /* its commit was told, and it has more to do */
 void front_before_waiting(struct worker *w);
 void front_after_waiting(struct worker *w);
 void front_wait_set_listeners(struct front *f, bool is_on);

@@ -477,9 +477,14 @@ static void complete_lane(struct worker *w, struct lane *lane)
         have_lanes_looked_at(w->front); /* another worker takes those behind them */
     for (size_t i = 0; i < count; i++)
         goes_on[i] = session_decided(w, list[i].session, list[i].result);
-    for (size_t i = 0; i < count; i++)
-        if (goes_on[i])
+    for (size_t i = 0; i < count; i++) {
+        if (!goes_on[i])
+            continue;
+        if (w->todo_count < FRONT_TODO)
+            front_go_on_later(w, list[i].session); /* by somebody else, when this worker has to wait */
+        else
             session_go_on(w, list[i].session);
+    }
 }
 
 void lanes_complete(struct worker *w)

@@ -14,6 +14,8 @@ enum { EVENTS_AT_ONCE = 32 };
 #define EVENT_LISTENER ((uint64_t)1 << 62)
 #define EVENT_WAKE ((uint64_t)1 << 63)
 #define EVENT_KICK ((uint64_t)1 << 61)
+#define EVENT_HUNG_UP ((uint64_t)1 << 60)
+#define EVENT_GO_ON ((uint64_t)1 << 59) /* the lowest: generations stay below */
 
 /* One whose row the settings do not have yet waits for them: the kernel's queue holds who connects. */
 static bool has_service(const struct front *f, uint64_t number)
@@ -41,17 +43,55 @@ void front_wait_set_listeners(struct front *f, bool is_on)
     f->is_full = !is_on;
 }
 
-static void run_session(struct worker *w, uint64_t data, bool is_hung_up)
+static void run_session(struct worker *w, uint64_t data)
 {
     struct session *s = front_session_at(w->front, (uint32_t)(data & 0xffff));
-    if (is_hung_up)
+    if (data & EVENT_GO_ON) { /* claimed already, by the one who told it of its commit */
+        session_go_on(w, s);
+        return;
+    }
+    if (data & EVENT_HUNG_UP)
         atomic_store(&s->is_hung_up, true); /* claimed or not: who has it looks again. A later session in its place reads once more, for nothing */
-    if (front_claim(s, data >> 16))
+    if (front_claim(s, (data & (EVENT_GO_ON - 1)) >> 16))
         session_run(w, s);
+}
+
+/* What another worker had to leave when it began to wait. */
+static void take_left(struct worker *w)
+{
+    struct front *f = w->front;
+    pthread_mutex_lock(&f->lock);
+    while (f->left_count && w->todo_count < FRONT_TODO)
+        w->todo[w->todo_count++] = f->left[--f->left_count];
+    bool is_more = f->left_count > 0;
+    pthread_mutex_unlock(&f->lock);
+    if (is_more)
+        front_kick(f);
+}
+
+/* With the lock held. */
+static void leave(struct worker *w)
+{
+    struct front *f = w->front;
+    size_t count = w->todo_count - w->todo_first;
+    if (f->left_count + count > f->left_capacity) {
+        f->left_capacity = (f->left_count + count) * 2;
+        f->left = reallocarray(f->left, f->left_capacity, sizeof *f->left);
+        must(f->left != NULL);
+    }
+    while (w->todo_count > w->todo_first)
+        f->left[f->left_count++] = w->todo[--w->todo_count];
+}
+
+void front_go_on_later(struct worker *w, const struct session *s)
+{
+    must(w->todo_count < FRONT_TODO);
+    w->todo[w->todo_count++] = EVENT_GO_ON | s->slot;
 }
 
 static void look_around(struct worker *w)
 {
+    take_left(w);
     if (atomic_exchange(&w->front->is_lane_due, false))
         lanes_complete(w);
     if (atomic_exchange(&w->front->is_tick_due, false))
@@ -77,7 +117,7 @@ void front_kick(struct front *f)
 /* thread_cache counts those that wait for an event too: they are idle all the same. */
 static uint64_t places_in_cache(const struct front *f)
 {
-    uint64_t kept = f->settings->settings->service_thread_cache, waiting = process_cores();
+    uint64_t kept = f->settings->settings->service_thread_cache, waiting = f->cores;
     return kept > waiting ? kept - waiting : 0;
 }
 
@@ -122,8 +162,11 @@ static void work(void *context)
         f->waiting--;
         pthread_mutex_unlock(&f->lock);
         must(count >= 0 || errno == EINTR);
-        for (int i = 0; i < count; i++) {
-            uint64_t data = events[i].data.u64;
+        w->todo_first = w->todo_count = 0;
+        for (int i = 0; i < count; i++)
+            w->todo[w->todo_count++] = events[i].data.u64 | (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? EVENT_HUNG_UP : 0);
+        while (w->todo_first < w->todo_count) {
+            uint64_t data = w->todo[w->todo_first++];
             if (data & EVENT_WAKE)
                 lanes_complete(w);
             else if (data & EVENT_KICK)
@@ -131,7 +174,7 @@ static void work(void *context)
             else if (data & EVENT_LISTENER)
                 front_accept(w, (size_t)(data & 0xffff));
             else
-                run_session(w, data, events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+                run_session(w, data);
         }
     }
 }
@@ -178,6 +221,8 @@ void front_before_waiting(struct worker *w)
     struct front *f = w->front;
     front_events_send(w);
     pthread_mutex_lock(&f->lock);
+    leave(w); /* nobody waits behind the one who waits */
+    bool has_left = f->left_count > 0;
     f->blocked++;
     if (f->worker_count - f->blocked - f->parked < f->cores) {
         if (f->parked > f->to_unpark) {
@@ -188,6 +233,8 @@ void front_before_waiting(struct worker *w)
         }
     }
     pthread_mutex_unlock(&f->lock);
+    if (has_left)
+        front_kick(f);
 }
 
 void front_after_waiting(struct worker *w)
