@@ -387,7 +387,7 @@ def everything(tally, options):
     environment = {"PORTIERE_BUILD": str(BUILD), "PORTIERE_LONG": "1" if options.long else "", "PORTIERE_SANITIZED": ""}
     with step(tally, "checks of the sources", 20):
         checks(tally, wanted, after_build=False)
-    with step(tally, "build with gcc", 150):
+    with step(tally, "build with gcc", 100):
         if name:
             set_up(BUILD, ["--buildtype=release"])
             build(BUILD)
@@ -395,23 +395,30 @@ def everything(tally, options):
             builds(tally, "build/gcc", BUILD, ["--buildtype=release"])
     with step(tally, "checks of what was built", 20):
         checks(tally, wanted, after_build=True)
+    if wanted("run --check"):
+        with step(tally, "./run --check", 30):
+            status, said = run(["./run", "--check"], timeout=300)
+            if status == 0:
+                tally.passes("run --check")
+            else:
+                tally.fails("run --check", said)
     if wanted("build/clang"):
-        with step(tally, "build with clang", 150):
+        with step(tally, "build with clang", 80):
             builds(tally, "build/clang", OTHERS / "clang", ["--buildtype=release"], "clang")
-    with step(tally, "unit tests under ASan and UBSan", 420):
+    with step(tally, "unit tests under ASan and UBSan", 360):
         unit_tests(tally, "unit", name, options.long)
-    with step(tally, "fuzzers", 3600 if options.long else 300):
+    with step(tally, "fuzzers", 3600 if options.long else 130):
         fuzzers(tally, wanted, 120 if options.long else 20)
     outside = list((ROOT / "tests" / "end_to_end").glob("test_*.py"))
-    with step(tally, "from outside", 3600 if options.long else 420):
+    with step(tally, "from outside", 3600 if options.long else 300):
         pytest(tally, "end_to_end", outside, name, environment, at_once=CORES)
     sanitized = {**environment, "PORTIERE_BUILD": str(OTHERS / "san"), "PORTIERE_SANITIZED": "1"}
-    with step(tally, "from outside, under ASan and UBSan", 180):
+    with step(tally, "from outside, under ASan and UBSan", 70):
         marked = [path for path in outside if "mark.sanitized" in path.read_text("utf-8")]
         pytest(tally, "sanitized", marked, name, sanitized, marks="sanitized", at_once=CORES)
-    with step(tally, "threads, under ThreadSanitizer", 900 if options.long else 180):
+    with step(tally, "threads, under ThreadSanitizer", 900 if options.long else 80):
         threads(tally, name, environment)
-    with step(tally, "crash tests", 14400 if options.long else 360):
+    with step(tally, "crash tests", 14400 if options.long else 260):
         unit_tests(tally, "crash", name, options.long)
         pytest(tally, "crash", list((ROOT / "tests" / "crash").glob("test_*.py")), name, environment, timeout=4 * 3600)
 
