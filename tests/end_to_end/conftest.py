@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures: `server` is one server for all tests of a file (they must leave it as they found it); `make_server(settings, dns=True, ...)` makes one for
 the test alone; `world` is one with a name server and the remote domain fuori.test. See portiere.py."""
+import contextlib
 import os
 import sys
 
@@ -35,9 +36,9 @@ def make_server():
     def make(settings=None, **options):
         made.append(portiere.Server(settings, **options))
         return made[-1]
-    yield make
-    for one in made:
-        one.destroy()
+    with contextlib.ExitStack() as stack:  # each is stopped, whatever happened to the others
+        stack.callback(lambda: [stack.callback(one.destroy) for one in made])
+        yield make
 
 
 @pytest.fixture
