@@ -26,6 +26,7 @@ struct sink {
 
 struct record_writer {
     int folder, file;
+    bool has_opened;
     uint64_t inode;
     int64_t looked_ms, expired_ms;
     int error;
@@ -120,19 +121,34 @@ static void look(struct record_writer *w, int64_t now_ms)
         file_close(&w->file);
 }
 
+/* A ledger that was killed in the middle of a write leaves a line without its end: it stays a line of its own. */
+static int end_cut_line(int file, uint64_t *size)
+{
+    char last = '\n';
+    size_t got = 0;
+    int error = *size ? file_read_at(file, &last, 1, *size - 1, &got) : 0;
+    if (error || last == '\n')
+        return error;
+    (*size)++;
+    return file_write_all(file, TEXT("\n"));
+}
+
 static int open_file(struct record_writer *w, uint64_t *ret_size)
 {
     struct file_facts facts;
     if (w->file < 0) {
         int file released_by(file_close) = -1;
         int error =
-            file_open(w->folder, record_file_name, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, FILE_MODE, &file);
+            file_open(w->folder, record_file_name, O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK, FILE_MODE, &file);
         if (!error)
             error = file_facts(file, &facts);
         if (!error && !facts.is_file)
             error = EINVAL;
+        if (!error && !w->has_opened) /* later, what this writer itself could not finish goes on where it stopped */
+            error = end_cut_line(file, &facts.size);
         if (error)
             return error;
+        w->has_opened = true;
         w->inode = facts.inode;
         w->file = file;
         file = -1;

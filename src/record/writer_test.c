@@ -225,6 +225,26 @@ static void a_file_that_was_moved_or_removed_is_begun_anew(void **state)
     record_writer_free(&w);
 }
 
+static void a_line_cut_off_by_a_kill_does_not_swallow_the_next(void **state)
+{
+    struct scene *scene = *state;
+    struct buffer whole released_by(buffer_done) = buffer_new(4096);
+    assert_int_equal(file_replace(scene->folder, record_file_name, TEXT("{\"time\":\"20"), 0600), 0);
+    struct record_writer *w = record_writer_new(scene->folder, -1, 1);
+    struct record_options options = file_options(0, 0);
+    record_writer_options(w, &options);
+    put(w, 1);
+    record_writer_flush(w, start_ms);
+    record_writer_free(&w);
+    assert_int_equal(file_read_whole(scene->folder, record_file_name, &whole), 0);
+    struct text rest = buffer_text(&whole);
+    assert_true(text_equals(text_take_until(&rest, '\n'), TEXT("{\"time\":\"20")));
+    struct arena arena released_by(arena_done) = arena_new(1 << 16);
+    struct record_event event;
+    assert_true(record_line_parse(text_take_until(&rest, '\n'), &arena, &event));
+    assert_true(text_is_empty(rest));
+}
+
 static void a_pipe_that_nobody_reads_holds_nobody_up(void **state)
 {
     struct scene *scene = *state;
@@ -421,6 +441,7 @@ int main(void)
         IN_A_SCENE(old_files_go_and_others_stay),
         IN_A_SCENE(a_full_disk_loses_lines_only_when_nothing_more_can_be_kept_and_says_how_many),
         IN_A_SCENE(a_file_that_was_moved_or_removed_is_begun_anew),
+        IN_A_SCENE(a_line_cut_off_by_a_kill_does_not_swallow_the_next),
         IN_A_SCENE(a_pipe_that_nobody_reads_holds_nobody_up),
         IN_A_SCENE(the_journal_gets_one_entry_an_event),
         IN_A_SCENE(a_log_that_is_no_log_is_read_past),

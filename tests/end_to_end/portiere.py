@@ -803,7 +803,10 @@ class Server:
                     if not line.endswith(b"\n"):
                         break
                     self._event_offset += len(line)
-                    event = json.loads(line)
+                    try:
+                        event = json.loads(line)
+                    except ValueError:  # the ledger was killed in the middle of it
+                        continue
                     self._events.append({**event.pop("fields"), **event})
         return [event for event in self._events if name in (None, event.get("event")) and all(str(event.get(key)) == str(value) for key, value in fields.items())]
 
