@@ -805,8 +805,10 @@ class Server:
                     self._event_offset += len(line)
                     try:
                         event = json.loads(line)
-                    except ValueError:  # the ledger was killed in the middle of it
-                        continue
+                    except ValueError:
+                        if line.endswith(b"}\n"):
+                            raise  # whole, and no JSON: that is our fault
+                        continue  # the ledger was killed in the middle of it
                     self._events.append({**event.pop("fields"), **event})
         return [event for event in self._events if name in (None, event.get("event")) and all(str(event.get(key)) == str(value) for key, value in fields.items())]
 
