@@ -183,6 +183,8 @@ struct text queue_id_text(uint64_t id, char octets[QUEUE_ID_LENGTH]);
 void queue_lane_open(struct queue *q, const struct channel_descriptors *files, uint64_t number);
 void queue_lanes_close(struct queue *q); /* front is gone */
 void queue_takes_retry(struct queue *q);
+/* Remembers a take of the group being collected, to be told when the group is decided. lane NULL: one of our own, told to nobody. */
+void queue_note_take(struct queue *q, struct queue_lane *lane, uint64_t sequence, uint64_t id, enum window_result result);
 
 /* queue_disk.c */
 must_check bool queue_disk_start(struct queue *q);

@@ -295,13 +295,7 @@ bool queue_append_own(struct queue *q, const struct envelope *envelope, struct t
     if (result != SPOOL_OK || !queue_mail_of_take(q, id, buffer_text(&packed), length))
         return false;
     /* it is told to nobody, but goes on when its group is durable */
-    struct take_list *list = &q->collected;
-    if (list->count == list->capacity) {
-        list->capacity = larger(256, list->capacity * 2);
-        list->items = reallocarray(list->items, list->capacity, sizeof *list->items);
-        must(list->items != NULL);
-    }
-    list->items[list->count++] = (struct taken){.lane = NULL, .id = id, .result = WINDOW_DURABLE};
+    queue_note_take(q, NULL, 0, id, WINDOW_DURABLE);
     *ret_id = id;
     return true;
 }

@@ -10,7 +10,7 @@ enum { PACKETS_A_TURN = 256, BODY_IN_MEMORY = 1 << 20, OPEN_IN_MEMORY = 256 << 2
 
 /* --- what was decided ---------------------------------------------------------------------------------------------------------------- */
 
-static void note_take(struct queue *q, struct queue_lane *lane, uint64_t sequence, uint64_t id, enum window_result result)
+void queue_note_take(struct queue *q, struct queue_lane *lane, uint64_t sequence, uint64_t id, enum window_result result)
 {
     struct take_list *list = &q->collected;
     if (list->count == list->capacity) {
@@ -230,7 +230,7 @@ static void pause_lanes(struct queue *q, bool is_paused)
 
 static void taken(struct queue *q, struct queue_lane *lane, uint64_t sequence, uint64_t id, struct text envelope, uint64_t length, enum spool_result result)
 {
-    note_take(q, lane, sequence, result == SPOOL_OK ? id : 0, result_of(result));
+    queue_note_take(q, lane, sequence, result == SPOOL_OK ? id : 0, result_of(result));
     if (result == SPOOL_OK && !queue_mail_of_take(q, id, envelope, length))
         role_event(q->role, RECORD_ALARM, TEXT("envelope-unreadable"), NULL, 0); /* it was read above: can't be */
 }
@@ -362,9 +362,9 @@ static bool take_message(struct queue *q, struct queue_lane *lane, const struct 
     if (!envelope_unpack(packed, &arena, &e) || e.recipient_count == 0)
         return false;
     if (!is_permitted(q, &e, take->ticket))
-        note_take(q, lane, take->sequence, 0, WINDOW_NOT_PERMITTED);
+        queue_note_take(q, lane, take->sequence, 0, WINDOW_NOT_PERMITTED);
     else if (!is_whole(q, take, in, e.recipient_count))
-        note_take(q, lane, take->sequence, 0, WINDOW_DISK_FULL);
+        queue_note_take(q, lane, take->sequence, 0, WINDOW_DISK_FULL);
     else
         take_body(q, lane, take, in, packed);
     lane->position += take->length;
